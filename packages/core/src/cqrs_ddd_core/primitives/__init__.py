@@ -1,0 +1,1 @@
+"""Errors, ids, clock and resource names: what everything else stands on."""

@@ -1,0 +1,69 @@
+"""Where the time comes from, so that a test can own it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Tells the time of day and measures durations."""
+
+    def now(self) -> datetime:
+        """Return the current time, with its time zone (UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since an arbitrary start; never goes backwards."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds of the machine's monotonic clock."""
+        return monotonic()
+
+
+_clock: ContextVar[Clock] = ContextVar("cqrs_ddd_clock", default=SystemClock())  # noqa: B039
+
+
+def current_clock() -> Clock:
+    """Return the clock in force: the machine's, unless ``use_clock`` says otherwise."""
+    return _clock.get()
+
+
+def utc_now() -> datetime:
+    """Return the current time by the clock in force."""
+    return _clock.get().now()
+
+
+@contextmanager
+def use_clock(clock: Clock) -> Iterator[Clock]:
+    """Make ``clock`` the one in force inside the block.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from cqrs_ddd_core.testing import ManualClock
+        >>> with use_clock(ManualClock(datetime(2026, 1, 1, tzinfo=UTC))):
+        ...     utc_now().isoformat()
+        '2026-01-01T00:00:00+00:00'
+    """
+    token = _clock.set(clock)
+    try:
+        yield clock
+    finally:
+        _clock.reset(token)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return ``moment`` in UTC; a naive one is read as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
