@@ -1,6 +1,6 @@
 """Where the time comes from, so that a test can own it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def utc_now() -> datetime:
 
 
 @contextmanager
-def use_clock(clock: Clock) -> Iterator[Clock]:
+def use_clock(clock: Clock) -> Generator[Clock]:
     """Make ``clock`` the one in force inside the block.
 
     Example:

@@ -1,7 +1,6 @@
 """The one error hierarchy of the toolkit; every error carries its data and says what to do."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 
 class CQRSDDDError(Exception):

@@ -1,6 +1,6 @@
 """Where new ids come from, so that a test can own them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from random import SystemRandom
@@ -55,7 +55,7 @@ def new_id() -> str:
 
 
 @contextmanager
-def use_ids(generator: IIDGenerator) -> Iterator[IIDGenerator]:
+def use_ids(generator: IIDGenerator) -> Generator[IIDGenerator]:
     """Make ``generator`` the one in force inside the block.
 
     Example:

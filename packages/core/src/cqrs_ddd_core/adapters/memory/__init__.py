@@ -1,1 +1,21 @@
-"""adapters/memory."""
+"""In-memory adapters of the ports: for unit tests, with the promises of the real ones."""
+
+from cqrs_ddd_core.adapters.memory.cache import InMemoryCacheService
+from cqrs_ddd_core.adapters.memory.database import InMemoryDatabase
+from cqrs_ddd_core.adapters.memory.event_store import InMemoryEventStore
+from cqrs_ddd_core.adapters.memory.idempotency import InMemoryIdempotencyStore
+from cqrs_ddd_core.adapters.memory.locks import InMemoryLockStrategy
+from cqrs_ddd_core.adapters.memory.outbox import InMemoryOutboxStorage
+from cqrs_ddd_core.adapters.memory.repository import InMemoryRepository
+from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
+
+__all__ = [
+    "InMemoryCacheService",
+    "InMemoryDatabase",
+    "InMemoryEventStore",
+    "InMemoryIdempotencyStore",
+    "InMemoryLockStrategy",
+    "InMemoryOutboxStorage",
+    "InMemoryRepository",
+    "InMemoryUnitOfWork",
+]

@@ -1,0 +1,29 @@
+"""How a store in memory takes part in the unit of work that is given or current."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
+from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
+from cqrs_ddd_core.cqrs.scope import current_scope
+
+
+def joined_transaction(uow: Any) -> InMemoryTransaction | None:
+    """Return the transaction of ``uow``, else of the current unit of work; None without one."""
+    if uow is None:
+        scope = current_scope()
+        uow = scope.uow if scope is not None else None
+    return uow.transaction if isinstance(uow, InMemoryUnitOfWork) else None
+
+
+def run_or_stage(
+    transaction: InMemoryTransaction | None,
+    apply: Callable[[], None],
+    check: Callable[[], None],
+) -> None:
+    """Apply a change at the commit of ``transaction``; at once without one."""
+    if transaction is not None:
+        transaction.stage(apply, check)
+        return
+    check()
+    apply()

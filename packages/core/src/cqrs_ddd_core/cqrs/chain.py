@@ -1,0 +1,65 @@
+"""Chains of responsibility: the first handler that has an answer gives it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cqrs_ddd_core.cqrs.registration_checks import callable_of, name_of
+from cqrs_ddd_core.cqrs.response import CommandResponse
+
+Next = Callable[[Any], Awaitable[Any]]
+Link = Callable[[Any, Next], Awaitable[Any]]
+
+
+class HandlerChain:
+    """Links that answer a command or pass it on; made by ``handler_chain``."""
+
+    def __init__(self, links: tuple[Link, ...], names: tuple[str, ...]) -> None:
+        self._links, self.names = links, names
+
+    async def handle(self, command: Any, /) -> CommandResponse[Any]:
+        """Return the first answer, with the events of every link that took part."""
+        events: list[Any] = []
+        result = await self._pass_on(0, command, events)
+        answer = result.result if isinstance(result, CommandResponse) else result
+        return CommandResponse(answer, events=events)
+
+    async def _pass_on(self, position: int, command: Any, events: list[Any]) -> Any:
+        if position == len(self._links):
+            return None
+
+        async def following(passed: Any) -> Any:
+            return await self._pass_on(position + 1, passed, events)
+
+        result = await self._links[position](command, following)
+        if isinstance(result, CommandResponse):
+            events += [event for event in result.events if event not in events]
+        return result
+
+
+def handler_chain(*links: Any) -> HandlerChain:
+    """Return a handler that asks ``links`` in order.
+
+    A link is a function or an object with ``handle``; it takes the command and ``pass_on``, and
+    either answers or returns ``await pass_on(command)``. The events of every link are delivered.
+    When nobody answers the result is None.
+
+    Raises:
+        TypeError: there is no link, or one cannot be called.
+
+    Example:
+        >>> import asyncio
+        >>> async def small(amount, pass_on):
+        ...     return "clerk" if amount < 100 else await pass_on(amount)
+        >>> async def large(amount, pass_on):
+        ...     return "director"
+        >>> chain = handler_chain(small, large)
+        >>> asyncio.run(chain.handle(500)).result
+        'director'
+    """
+    functions = tuple(callable_of(link) for link in links)
+    if not functions or None in functions:
+        raise TypeError(
+            "A chain needs at least one link, and each must be an async function or an instance "
+            "with async def handle(self, command, pass_on)."
+        )
+    return HandlerChain(functions, tuple(name_of(link) for link in links))

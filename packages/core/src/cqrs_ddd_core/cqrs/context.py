@@ -1,0 +1,59 @@
+"""The message being handled, as seen from anywhere below its handler."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class MessageContext:
+    """Which conversation goes on, and which message is handled in it.
+
+    Attributes:
+        correlation_id: joins all that follows from one request.
+        message_id: the message being handled; the cause of whatever it sends or raises.
+    """
+
+    __slots__ = ("correlation_id", "message_id")
+
+    def __init__(self, correlation_id: str | None, message_id: str | None = None) -> None:
+        self.correlation_id = correlation_id
+        self.message_id = message_id
+
+
+current_context: ContextVar[MessageContext | None] = ContextVar("cqrs_ddd_context", default=None)
+
+
+def get_correlation_id() -> str | None:
+    """Return the correlation id of the conversation going on here, if any."""
+    context = current_context.get()
+    return context.correlation_id if context is not None else None
+
+
+def get_causation_id() -> str | None:
+    """Return the id of the message being handled here, if any: the cause of what follows."""
+    context = current_context.get()
+    return context.message_id if context is not None else None
+
+
+@contextmanager
+def with_correlation_context(
+    correlation_id: str | None = None, causation_id: str | None = None
+) -> Generator[MessageContext]:
+    """Let messages sent inside the block continue a conversation that began elsewhere.
+
+    Use it where requests enter: a web middleware, a consumer. What was in force before comes
+    back at the end of the block.
+
+    Example:
+        >>> with with_correlation_context("request-7"):
+        ...     get_correlation_id()
+        'request-7'
+        >>> get_correlation_id() is None
+        True
+    """
+    context = MessageContext(correlation_id, causation_id)
+    token = current_context.set(context)
+    try:
+        yield context
+    finally:
+        current_context.reset(token)

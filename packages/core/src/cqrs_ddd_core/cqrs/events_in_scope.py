@@ -1,0 +1,130 @@
+"""What happens to the events of a unit of work, before and after its commit."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher, observed_handling
+from cqrs_ddd_core.cqrs.event_queue import EventQueue, event_id_of
+from cqrs_ddd_core.cqrs.handler import EventPhase
+from cqrs_ddd_core.cqrs.instrumentation import get_hook_registry
+from cqrs_ddd_core.cqrs.invocation import Invoke, invoker
+from cqrs_ddd_core.cqrs.registry import HandlerRegistry
+from cqrs_ddd_core.cqrs.scope import Scope
+from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
+from cqrs_ddd_core.ports.middleware import IEventSink
+
+
+class EventsInScope:
+    """Takes events, runs their in-transaction handlers, stores them, hands them on.
+
+    One for each mediator; what belongs to one unit of work lives in its ``Scope``.
+    """
+
+    def __init__(
+        self,
+        registry: HandlerRegistry,
+        handlers: IHandlerFactory,
+        dispatcher: EventDispatcher,
+        sinks: Sequence[IEventSink],
+        max_depth: int,
+    ) -> None:
+        self._registry, self._handlers = registry, handlers
+        self._dispatcher, self._sinks, self._max_depth = dispatcher, sinks, max_depth
+        self._in_transaction: dict[type, list[tuple[str, Invoke]]] = {}
+        self._known = 0
+        self._adopt_handlers()
+        registry.on_change(self._adopt_handlers)
+
+    @property
+    def has_sinks(self) -> bool:
+        """Whether there is an outbox or an event store to save events in."""
+        return bool(self._sinks)
+
+    def take(self, scope: Scope, returned: Iterable[Any]) -> list[Any]:
+        """Take the events a handler returned and those pending on aggregates, each once."""
+        pending = [
+            event for aggregate in scope.uow.tracked() for event in aggregate.clear_events()
+        ]
+        events = [*returned, *pending]
+        if not events:
+            return events
+        if scope.events is None:
+            scope.events = EventQueue(self._max_depth)
+        return scope.events.take(events, scope.correlation_id, scope.message_id)
+
+    def adopt(self, scope: Scope) -> None:
+        """See to the events of a unit of work that was opened without a mediator."""
+        if scope.uow.entered_as(scope) and scope.events is None:
+            scope.events = EventQueue(self._max_depth)
+
+            async def settle() -> None:
+                self.take(scope, ())
+                await self._settle(scope)
+
+            async def dispatch() -> None:
+                queue, scope.events = scope.events, None
+                await self.dispatch(queue.raised if queue is not None else ())
+
+            scope.uow.before_commit(settle)
+            scope.uow.on_commit(dispatch)
+
+    async def commit(self, scope: Scope) -> Sequence[Any]:
+        """Handle and store the events of ``scope``, commit, and return the events."""
+        if scope.events is not None:
+            await self._settle(scope)
+        hooks = get_hook_registry()
+        if hooks.active:
+            await hooks.execute_all("uow.commit", {}, scope.uow.commit)
+        else:
+            await scope.uow.commit()
+        queue, scope.events = scope.events, None
+        return queue.raised if queue is not None else ()
+
+    async def checkpoint(self, scope: Scope) -> Sequence[Any]:
+        """Commit what a streaming handler has done up to here, and return the events."""
+        self.take(scope, ())
+        return await self.commit(scope)
+
+    async def _settle(self, scope: Scope) -> None:
+        """Run in-transaction handlers until no event is left, then save all events."""
+        queue = scope.events
+        if queue is None:
+            return
+        root = scope.message_id
+        while (event := queue.next()) is not None:
+            for name, invoke in self._handlers_of(type(event)):
+                scope.message_id = str(event_id_of(event))
+                await observed_handling(event, name, invoke)
+                self.take(scope, ())
+        scope.message_id = root
+        for sink in self._sinks:
+            await sink.save_events(queue.raised, scope.uow)
+
+    async def dispatch(self, events: Sequence[Any]) -> None:
+        """Hand committed events to their AFTER_COMMIT handlers."""
+        if events:
+            await self._dispatcher.dispatch(events)
+
+    def _handlers_of(self, event_type: type) -> list[tuple[str, Invoke]]:
+        found = self._in_transaction.get(event_type)
+        if found is None:
+            found = self._in_transaction[event_type] = [
+                (registration.name, invoker(registration, self._handlers))
+                for registration in self._registry.event_handlers(
+                    event_type, EventPhase.IN_TRANSACTION
+                )
+            ]
+        return found
+
+    def _adopt_handlers(self) -> None:
+        """Give the dispatcher the AFTER_COMMIT handlers registered since the last time."""
+        self._in_transaction.clear()
+        for event_type, phase, registration in self._registry.events[self._known :]:
+            if phase is EventPhase.AFTER_COMMIT:
+                self._dispatcher.register(
+                    event_type,
+                    registration.handler,
+                    in_thread=registration.in_thread,
+                    factory=self._handlers,
+                )
+        self._known = len(self._registry.events)

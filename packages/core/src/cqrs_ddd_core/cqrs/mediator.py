@@ -1,0 +1,326 @@
+"""Takes messages to their handlers, each root message in a unit of work of its own."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, overload
+
+from cqrs_ddd_core.cqrs.context import MessageContext, current_context, get_causation_id
+from cqrs_ddd_core.cqrs.errors import HandlerNotFoundError, HandlerRegistrationError
+from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher
+from cqrs_ddd_core.cqrs.events_in_scope import EventsInScope
+from cqrs_ddd_core.cqrs.handler import EventPhase
+from cqrs_ddd_core.cqrs.instrumentation import get_hook_registry
+from cqrs_ddd_core.cqrs.invocation import (
+    ConstructingHandlerFactory,
+    Invoke,
+    invoker,
+    stream_opener,
+)
+from cqrs_ddd_core.cqrs.message import CommandOf, QueryOf, message_id_of
+from cqrs_ddd_core.cqrs.pipeline import Pipeline, surrounds_unit_of_work, wrap
+from cqrs_ddd_core.cqrs.registry import HandlerRegistry
+from cqrs_ddd_core.cqrs.response import CommandResponse, QueryResponse
+from cqrs_ddd_core.cqrs.scope import Scope, current_scope, open_scope
+from cqrs_ddd_core.cqrs.scope_errors import ReadOnlyUnitOfWorkError
+from cqrs_ddd_core.cqrs.shielding import shielded
+from cqrs_ddd_core.cqrs.streaming import StreamChannel
+from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
+from cqrs_ddd_core.middleware.registry import MiddlewareRegistry
+from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
+from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware
+
+R = TypeVar("R")
+
+
+class Mediator:
+    """Takes commands and queries to their handlers and events to theirs.
+
+    A root command runs in a unit of work of its own, which is committed when the handler and all
+    in-transaction event handlers have succeeded. A command sent while another is handled joins
+    that one's. A query's unit of work is never committed.
+
+    Args:
+        registry: the handlers; checked here.
+        uow_factory: opens a unit of work.
+        middleware_registry: what stands around the handlers.
+        event_dispatcher: runs AFTER_COMMIT handlers; give one to bound or to watch them.
+        handler_factory: makes handlers that were registered as classes.
+        max_event_depth: how many events may follow from one another before it counts as a cycle.
+
+    Raises:
+        HandlerRegistrationError: the registered handlers cannot work.
+
+    Example:
+        >>> from cqrs_ddd_core import Command, InMemoryUnitOfWork
+        >>> class Greet(Command[str]):
+        ...     name: str
+        >>> async def greet(command: Greet) -> str:
+        ...     return f"Hello {command.name}"
+        >>> registry = HandlerRegistry()
+        >>> registry.register_command_handler(Greet, greet)
+        >>> mediator = Mediator(registry, InMemoryUnitOfWork)
+        >>> asyncio.run(mediator.send(Greet(name="Ada"))).result
+        'Hello Ada'
+    """
+
+    def __init__(
+        self,
+        registry: HandlerRegistry,
+        uow_factory: Callable[[], UnitOfWork],
+        *,
+        middleware_registry: MiddlewareRegistry | None = None,
+        event_dispatcher: EventDispatcher | None = None,
+        handler_factory: IHandlerFactory | None = None,
+        max_event_depth: int = 64,
+    ) -> None:
+        middlewares = (middleware_registry or MiddlewareRegistry()).get_ordered_middlewares()
+        self._registry, self._uow_factory = registry, uow_factory
+        self._handlers: IHandlerFactory = handler_factory or ConstructingHandlerFactory()
+        self._around = [m for m in middlewares if surrounds_unit_of_work(m)]
+        self._inside = [
+            m for m in middlewares if isinstance(m, IMiddleware) and not surrounds_unit_of_work(m)
+        ]
+        self._events = EventsInScope(
+            registry,
+            self._handlers,
+            event_dispatcher or EventDispatcher(),
+            [m for m in middlewares if isinstance(m, IEventSink)],
+            max_event_depth,
+        )
+        self._pipelines: dict[type, Pipeline] = {}
+        self._check()
+        registry.on_change(self._pipelines.clear)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    @overload
+    async def send(
+        self, message: CommandOf[R], /, *, savepoint: bool = False
+    ) -> CommandResponse[R]: ...
+    @overload
+    async def send(
+        self, message: QueryOf[R], /, *, savepoint: bool = False
+    ) -> QueryResponse[R]: ...
+    @overload
+    async def send(self, message: Any, /, *, savepoint: bool = False) -> Any: ...
+    async def send(self, message: Any, /, *, savepoint: bool = False) -> Any:
+        """Have ``message``, a command or a query, handled and return the response.
+
+        Args:
+            message: an instance of a registered class.
+            savepoint: inside another command, undo just what this one did when it fails, so
+                that the outer one may catch the error and go on.
+
+        Raises:
+            HandlerNotFoundError: nobody handles this type.
+            ConcurrencyError: somebody else changed an aggregate first.
+            Exception: whatever the handler, an in-transaction event handler or a middleware
+                raised; everything is rolled back then.
+        """
+        pipeline = self._pipelines.get(type(message)) or self._compile(type(message))
+        if savepoint:
+            async with self._savepoint():
+                return await self._enter(pipeline, message)
+        if pipeline.around is not None or get_hook_registry().active:
+            return await self._enter(pipeline, message)
+        return await self._run(pipeline, message)
+
+    async def query(self, query: QueryOf[R], /) -> QueryResponse[R]:
+        """Answer ``query``; its unit of work is read-only and never committed."""
+        return await self.send(query)
+
+    @overload
+    def stream(self, message: CommandOf[R] | QueryOf[R], /) -> AsyncGenerator[R]: ...
+    @overload
+    def stream(self, message: Any, /) -> AsyncGenerator[Any]: ...
+    def stream(self, message: Any, /) -> AsyncGenerator[Any]:
+        """Yield the items of a streaming handler as it produces them.
+
+        The handler runs in a task and a unit of work of its own and goes on only when the next
+        item is asked for. For a command, each item is committed with the events raised before
+        it, and then handed out; what the handler does after its last item is committed at the
+        end. Leaving the loop early closes the handler and undoes what was not committed; wrap
+        the call into ``contextlib.aclosing`` to have that done at once.
+
+        Raises:
+            HandlerNotFoundError: nobody streams this type.
+        """
+        registration = self._registry.streams.get(type(message))
+        if registration is None:
+            raise HandlerNotFoundError(type(message), "stream", self._registry.streams)
+        read_only = isinstance(message, QueryOf)
+        opener = stream_opener(registration, self._handlers)
+        channel = StreamChannel(opener, self._events, read_only=read_only)
+
+        async def produce(passed: Any) -> None:
+            await channel.produce(passed, open_scope())
+
+        operation = f"stream.{type(message).__name__}"
+        pipeline = self._pipeline(operation, produce, read_only=read_only)
+        return channel.items(lambda: self._enter(pipeline, message))
+
+    async def publish(self, event: Any, /) -> None:
+        """Have ``event`` handled as if a command had raised it.
+
+        Inside a unit of work it joins the events of that one. Outside, it gets one of its own, with
+        in-transaction handlers, event sinks and a commit.
+        """
+        scope = current_scope()
+        if scope is None:
+            pipeline = Pipeline("event.publish", _raise, read_only=False)
+            await self._run_as_root(pipeline, event, get_causation_id())
+            return
+        if scope.uow.read_only:
+            raise ReadOnlyUnitOfWorkError(f"publish {type(event).__name__}")
+        self._events.adopt(scope)
+        self._events.take(scope, [event])
+
+    # -- the way of a message --------------------------------------------------------------------
+
+    async def _enter(self, pipeline: Pipeline, message: Any) -> Any:
+        """Go through the hooks and the middleware around the unit of work."""
+        run = pipeline.around or self._runner(pipeline)
+        hooks = get_hook_registry()
+        if not hooks.active:
+            return await run(message)
+        attributes = {
+            "message_type": type(message),
+            "message.type": type(message).__name__,
+            "message.id": getattr(message, "command_id", None),
+        }
+        return await hooks.execute_all(pipeline.operation, attributes, lambda: run(message))
+
+    def _runner(self, pipeline: Pipeline) -> Invoke:
+        return lambda message: self._run(pipeline, message)
+
+    async def _run(self, pipeline: Pipeline, message: Any) -> Any:
+        """Open a unit of work for ``message``, or join the one that is open in this task."""
+        scope = current_scope()
+        if scope is not None:
+            return await self._join(scope, pipeline, message)
+        return await self._run_as_root(pipeline, message, message_id_of(message))
+
+    async def _run_as_root(self, pipeline: Pipeline, message: Any, message_id: str | None) -> Any:
+        """Handle ``message`` in a unit of work of its own, commit, tell of its events."""
+        outer = current_context.get()
+        task = asyncio.current_task()
+        uow = self._uow_factory()
+        uow.opened_by(task, read_only=pipeline.read_only)
+        scope = Scope(uow, task, _correlation_of(message, outer) or message_id, message_id)
+        token = current_context.set(scope)
+        events: Sequence[Any] = ()
+        try:
+            try:
+                response = await self._handle(scope, pipeline, message)
+                if not pipeline.read_only:
+                    events = await self._events.commit(scope)
+            except BaseException:
+                await shielded(_abandon(scope))
+                raise
+            await scope.close()
+            if events:
+                await self._events.dispatch(events)
+        finally:
+            current_context.reset(token)
+        if outer is not None:
+            response.causation_id = outer.message_id
+        return response
+
+    async def _handle(self, scope: Scope, pipeline: Pipeline, message: Any) -> Any:
+        """Run the handler inside ``scope`` and take the events it raised."""
+        result = await pipeline.handle(message)
+        if pipeline.read_only:
+            response = result if isinstance(result, QueryResponse) else QueryResponse(result)
+        else:
+            response = result if isinstance(result, CommandResponse) else CommandResponse(result)
+            response.events = self._events.take(scope, response.events)
+        response.correlation_id = scope.correlation_id
+        return response
+
+    async def _join(self, scope: Scope, pipeline: Pipeline, message: Any) -> Any:
+        """Handle ``message`` in the open unit of work; its failure dooms that one."""
+        if scope.uow.read_only and not pipeline.read_only:
+            raise ReadOnlyUnitOfWorkError(f"send {type(message).__name__}")
+        self._events.adopt(scope)
+        cause, scope.message_id = scope.message_id, message_id_of(message)
+        try:
+            response = await self._handle(scope, pipeline, message)
+        except BaseException as error:
+            if not pipeline.read_only:
+                scope.uow.doomed = scope.uow.doomed or error
+            raise
+        finally:
+            scope.message_id = cause
+        response.causation_id = cause
+        return response
+
+    @asynccontextmanager
+    async def _savepoint(self) -> AsyncGenerator[None]:
+        """Undo what the block did, its events included, when it raises."""
+        scope = current_scope()
+        if scope is None:
+            yield
+            return
+        doomed, events = scope.uow.doomed, scope.events and scope.events.remember()
+        try:
+            async with scope.uow.savepoint():
+                yield
+        except BaseException:
+            scope.uow.doomed, scope.events = doomed, events
+            raise
+
+    # -- what is decided once --------------------------------------------------------------------
+
+    def _compile(self, message_type: type) -> Pipeline:
+        """Build the pipeline of a message type."""
+        registration = self._registry.commands.get(message_type)
+        read_only = registration is None
+        registration = registration or self._registry.queries.get(message_type)
+        if registration is None:
+            kind = "query" if issubclass(message_type, QueryOf) else "command"
+            known = [*self._registry.commands, *self._registry.queries]
+            raise HandlerNotFoundError(message_type, kind, known)
+        self._check()
+        operation = f"{'query' if read_only else 'command'}.{message_type.__name__}"
+        handle = invoker(registration, self._handlers)
+        pipeline = self._pipeline(operation, handle, read_only=read_only)
+        self._pipelines[message_type] = pipeline
+        return pipeline
+
+    def _pipeline(self, operation: str, handle: Invoke, *, read_only: bool) -> Pipeline:
+        pipeline = Pipeline(operation, wrap(self._inside, handle), read_only=read_only)
+        if self._around:
+            pipeline.around = wrap(self._around, self._runner(pipeline))
+        return pipeline
+
+    def _check(self) -> None:
+        """Refuse handlers that cannot work."""
+        self._registry.validate()
+        durable = self._registry.event_types(EventPhase.DURABLE)
+        if durable and not self._events.has_sinks:
+            raise HandlerRegistrationError(
+                [
+                    f"{event_type.__qualname__} has a DURABLE handler but there is no outbox; add "
+                    "OutboxMiddleware(outbox) to the middleware registry."
+                    for event_type in durable
+                ]
+            )
+
+
+async def _raise(event: Any) -> CommandResponse[None]:
+    return CommandResponse(None, events=[event])
+
+
+def _correlation_of(message: Any, outer: MessageContext | None) -> str | None:
+    """Return the conversation that ``message`` names, else the one going on around it."""
+    own: str | None = getattr(message, "correlation_id", None)
+    return own or (outer.correlation_id if outer is not None else None)
+
+
+async def _abandon(scope: Scope) -> None:
+    """Undo what was not committed and end the scope."""
+    try:
+        await scope.uow.rollback()
+    finally:
+        await scope.close()

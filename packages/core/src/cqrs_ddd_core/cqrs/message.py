@@ -1,0 +1,77 @@
+"""What a user sends: commands change something, queries answer something."""
+
+from typing import TYPE_CHECKING, Generic
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeVar
+
+from cqrs_ddd_core.cqrs.context import get_correlation_id
+from cqrs_ddd_core.primitives.ids import new_id
+from cqrs_ddd_core.primitives.locking import ResourceIdentifier
+
+R_co = TypeVar("R_co", covariant=True, default=None)
+
+
+class CommandOf(Generic[R_co]):
+    """Marks a dataclass or any class of your own as a command whose result is an ``R``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Rename(CommandOf[str]):
+        ...     name: str
+    """
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def __result_type__(cls) -> type[R_co]: ...
+
+
+class QueryOf(Generic[R_co]):
+    """Marks a dataclass or any class of your own as a query whose answer is an ``R``."""
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def __result_type__(cls) -> type[R_co]: ...
+
+
+class _Message(BaseModel):
+    """What commands and queries share."""
+
+    model_config = ConfigDict(frozen=True)
+
+    correlation_id: str | None = Field(default_factory=get_correlation_id)
+
+    def get_critical_resources(self) -> list[ResourceIdentifier]:
+        """Name what must be locked while this message is handled; nothing by default."""
+        return []
+
+
+class Command(_Message, CommandOf[R_co], Generic[R_co]):
+    """A request to change something; ``R`` is the type of its result.
+
+    ``correlation_id`` joins all that follows from one request; a command made while another
+    message is handled takes that one's.
+
+    Example:
+        >>> class PlaceOrder(Command[str]):
+        ...     customer_id: str
+        >>> PlaceOrder(customer_id="c-1").correlation_id is None
+        True
+    """
+
+    command_id: str = Field(default_factory=new_id)
+
+
+class Query(_Message, QueryOf[R_co], Generic[R_co]):
+    """A question; ``R`` is the type of its answer. Its handler changes nothing."""
+
+    query_id: str = Field(default_factory=new_id)
+
+
+def message_id_of(message: object) -> str:
+    """Return the id a message carries, or a new one for a class that has none."""
+    found = getattr(message, "command_id", None) or getattr(message, "query_id", None)
+    return found or new_id()

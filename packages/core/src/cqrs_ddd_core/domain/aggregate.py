@@ -1,0 +1,114 @@
+"""Aggregates: the consistency boundary that holds rules, pending events and a version."""
+
+from collections.abc import Hashable
+from typing import Any, Generic, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+from typing_extensions import TypeVar
+
+from cqrs_ddd_core.domain.event import DomainEvent
+
+ID = TypeVar("ID", bound=Hashable, default=str)
+
+
+@runtime_checkable
+class IAggregate(Protocol):
+    """What a unit of work needs of an aggregate; ``AggregateRoot`` and the mixin provide it."""
+
+    @property
+    def id(self) -> Any:
+        """Identity, unique among aggregates of its type."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Version in the store; 0 when it has never been saved."""
+        ...
+
+    @property
+    def pending_events(self) -> tuple[Any, ...]:
+        """Events recorded and not yet taken."""
+        ...
+
+    def clear_events(self) -> list[Any]:
+        """Take the pending events."""
+        ...
+
+
+class AggregateRootMixin:
+    """Pending events and a version for a plain class or dataclass of your own.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Basket(AggregateRootMixin):
+        ...     id: str
+        >>> basket = Basket("b-1")
+        >>> basket.add_event("filled")
+        >>> basket.clear_events(), basket.clear_events(), basket.version
+        (['filled'], [], 0)
+    """
+
+    _pending_events: list[Any]
+    _version: int
+
+    @property
+    def version(self) -> int:
+        """Version in the store; 0 when it has never been saved."""
+        return getattr(self, "_version", 0)
+
+    @property
+    def pending_events(self) -> tuple[Any, ...]:
+        """Events recorded since the last ``clear_events``, oldest first."""
+        return tuple(getattr(self, "_pending_events", ()))
+
+    def add_event(self, event: Any) -> None:
+        """Record that ``event`` happened to this aggregate.
+
+        A ``DomainEvent`` without ``aggregate_id`` or ``aggregate_type`` gets this aggregate's.
+        """
+        if isinstance(event, DomainEvent):
+            event = event.stamped(
+                aggregate_id=str(getattr(self, "id", "")), aggregate_type=type(self).__name__
+            )
+        try:
+            self._pending_events.append(event)
+        except AttributeError:
+            self._pending_events = [event]
+
+    def clear_events(self) -> list[Any]:
+        """Return the pending events, oldest first, and forget them."""
+        events = list(self.pending_events)
+        if events:
+            self._pending_events = []
+        return events
+
+
+class AggregateRoot(BaseModel, AggregateRootMixin, Generic[ID]):
+    """An aggregate as a pydantic model: validated when made, mutable by its own methods.
+
+    ``version`` is the version in the store: 0 until the first save. Pass ``_version`` to rebuild
+    an aggregate that has been saved before.
+
+    Example:
+        >>> class Order(AggregateRoot[str]):
+        ...     customer_id: str
+        >>> Order(id="o-1", customer_id="c-1").version
+        0
+    """
+
+    model_config = ConfigDict(validate_assignment=False)
+
+    id: ID
+    _pending_events: list[Any] = PrivateAttr(default_factory=list[Any])
+    _version: int = PrivateAttr(default=0)
+
+    def __init__(self, /, *, _version: int = 0, **data: Any) -> None:
+        super().__init__(**data)
+        if _version:
+            self._version = _version
+
+
+def restore_version(aggregate: Any, version: int) -> None:
+    """Tell ``aggregate`` which version the store holds; for adapters that load and save."""
+    aggregate._version = version  # noqa: SLF001

@@ -1,0 +1,55 @@
+"""Appends the events of a unit of work to the event store, in its transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
+from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
+from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
+from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
+from cqrs_ddd_core.primitives.clock import utc_now
+from cqrs_ddd_core.primitives.ids import new_id
+
+
+class EventStorePersistenceMiddleware:
+    """An event sink: keeps the events of state-stored aggregates as a record beside their state.
+
+    Events go into the stream of their aggregate. An event that names no aggregate goes into a
+    stream of its own type.
+
+    Args:
+        event_store: keeps the events.
+        codec: encodes them; JSON by default.
+    """
+
+    def __init__(self, event_store: IEventStore, *, codec: IMessageCodec | None = None) -> None:
+        self._store, self._codec = event_store, codec or JsonMessageCodec()
+
+    async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
+        """Append ``events`` to their streams, each stream in one call."""
+        by_stream: dict[StreamId, list[StoredEvent]] = {}
+        for event in events:
+            stored = stored_event(event, self._codec)
+            by_stream.setdefault(stored.stream, []).append(stored)
+        for stream, stored_events in by_stream.items():
+            await self._store.append(stream, stored_events, ExpectedVersion.ANY, uow)
+
+
+def stored_event(event: Any, codec: IMessageCodec) -> StoredEvent:
+    """Return ``event`` as the store keeps it, not yet placed in its stream."""
+    event_type = event_type_of(type(event))
+    return StoredEvent(
+        event_id=getattr(event, "event_id", None) or new_id(),
+        event_type=event_type,
+        stream=StreamId(
+            getattr(event, "aggregate_type", None) or event_type,
+            getattr(event, "aggregate_id", None) or "",
+        ),
+        payload=codec.encode(event),
+        occurred_at=getattr(event, "occurred_at", None) or utc_now(),
+        schema_version=schema_version_of(type(event)),
+        correlation_id=getattr(event, "correlation_id", None),
+        causation_id=getattr(event, "causation_id", None),
+        metadata=getattr(event, "metadata", None) or {},
+    )

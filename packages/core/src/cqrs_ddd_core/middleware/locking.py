@@ -1,0 +1,52 @@
+"""Holds the locks a command asks for until its commit is done."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cqrs_ddd_core.cqrs.concurrency import CriticalSection
+from cqrs_ddd_core.cqrs.scope import open_scope
+from cqrs_ddd_core.ports.lock_strategy import ILockStrategy
+from cqrs_ddd_core.ports.middleware import NextHandler
+from cqrs_ddd_core.primitives.locking import ResourceIdentifier
+
+
+def resources_of(message: Any) -> Sequence[ResourceIdentifier]:
+    """Return what ``message`` asks to have locked."""
+    ask: Callable[[], Sequence[ResourceIdentifier]] | None = getattr(
+        message, "get_critical_resources", None
+    )
+    return ask() if ask is not None else ()
+
+
+class ConcurrencyGuardMiddleware:
+    """Lets one command at a time into what it names in ``get_critical_resources``.
+
+    The locks are taken before the handler runs and given back after the commit or rollback of
+    the whole unit of work, so the next holder sees what was committed. Commands of one unit of
+    work share its locks; two units of work never do, whatever their correlation ids.
+
+    Args:
+        lock_strategy: who grants the locks.
+        timeout: seconds to wait for all of them.
+        ttl: seconds a lock outlives its holder's death; renewed while it lives.
+    """
+
+    def __init__(
+        self, lock_strategy: ILockStrategy, *, timeout: float = 10.0, ttl: float = 30.0
+    ) -> None:
+        self._locks, self._timeout, self._ttl = lock_strategy, timeout, ttl
+
+    async def __call__(self, message: Any, next_handler: NextHandler) -> Any:
+        """Handle ``message`` under its locks."""
+        resources = resources_of(message)
+        if resources:
+            scope = open_scope()
+            section = CriticalSection(
+                resources,
+                self._locks,
+                timeout=self._timeout,
+                ttl=self._ttl,
+                session_id=f"uow-{id(scope)}",
+            )
+            await scope.exits.enter_async_context(section)
+        return await next_handler(message)
