@@ -1,1 +1,1 @@
-"""placeholder."""
+"""A small shop on the CQRS-DDD Toolkit: takes in invoices, answers with figures."""

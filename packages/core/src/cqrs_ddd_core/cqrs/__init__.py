@@ -45,6 +45,7 @@ from cqrs_ddd_core.cqrs.scope_errors import (
     UnitOfWorkDoomedError,
     UnitOfWorkError,
 )
+from cqrs_ddd_core.cqrs.standalone_repository import StandaloneRepository
 from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "QueryResponse",
     "ReadOnlyUnitOfWorkError",
     "Repository",
+    "StandaloneRepository",
     "StreamHandler",
     "UnitOfWork",
     "UnitOfWorkClosedError",

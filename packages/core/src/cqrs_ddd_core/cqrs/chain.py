@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cqrs_ddd_core.cqrs.event_queue import event_id_of
 from cqrs_ddd_core.cqrs.registration_checks import callable_of, name_of
-from cqrs_ddd_core.cqrs.response import CommandResponse
+from cqrs_ddd_core.cqrs.response import AnyCommandResponse, CommandResponse
 
 Next = Callable[[Any], Awaitable[Any]]
 Link = Callable[[Any, Next], Awaitable[Any]]
@@ -20,7 +21,7 @@ class HandlerChain:
         """Return the first answer, with the events of every link that took part."""
         events: list[Any] = []
         result = await self._pass_on(0, command, events)
-        answer = result.result if isinstance(result, CommandResponse) else result
+        answer = result.result if isinstance(result, AnyCommandResponse) else result
         return CommandResponse(answer, events=events)
 
     async def _pass_on(self, position: int, command: Any, events: list[Any]) -> Any:
@@ -31,8 +32,9 @@ class HandlerChain:
             return await self._pass_on(position + 1, passed, events)
 
         result = await self._links[position](command, following)
-        if isinstance(result, CommandResponse):
-            events += [event for event in result.events if event not in events]
+        if isinstance(result, AnyCommandResponse):
+            known = {event_id_of(event) for event in events}
+            events += [event for event in result.events if event_id_of(event) not in known]
         return result
 
 

@@ -5,9 +5,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from pydantic_core import ValidationError as PydanticValidationError
-from pydantic_core import from_json
 
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
 
@@ -30,7 +29,8 @@ class JsonMessageCodec:
     """Encodes as JSON: pydantic models and dataclasses by their fields, others by their own words.
 
     A class of your own takes part with ``to_dict(self)`` and a class method ``from_dict(data)``.
-    Decimal, UUID, dates, enums and nested values come back as they were.
+    Decimal, UUID, dates, enums and nested values come back as they were; infinity and NaN, which
+    JSON has no numbers for, are written as text.
 
     Example:
         >>> from dataclasses import dataclass
@@ -47,6 +47,7 @@ class JsonMessageCodec:
 
     def __init__(self) -> None:
         self._adapters: dict[type, TypeAdapter[Any]] = {}
+        self._with_floats: set[type] = set()
 
     def encode(self, message: Any) -> bytes:
         """Return ``message`` as JSON.
@@ -58,9 +59,12 @@ class JsonMessageCodec:
         try:
             if hasattr(message_type, "to_dict"):
                 return to_json(message.to_dict())
-            return self._adapter(message_type).dump_json(message)
+            data = self._adapter(message_type).dump_json(message, round_trip=True)
+            if message_type in self._with_floats and b"null" in data:  # it may have been infinity
+                data = self._with_infinity(message)
         except (PydanticSerializationError, ValueError) as error:
             raise MessageCodecError(message_type, f"cannot be written as JSON: {error}") from error
+        return data
 
     def decode(self, message_type: type[M], data: bytes) -> M:
         """Return the message that ``data`` holds.
@@ -71,10 +75,16 @@ class JsonMessageCodec:
         from_dict: Any = getattr(message_type, "from_dict", None)
         try:
             if from_dict is not None:
-                return from_dict(cast("Mapping[str, Any]", from_json(data)))
-            return self._adapter(message_type).validate_json(data)
+                return from_dict(from_json(data))
+            adapter = self._adapter(message_type)
+            return adapter.validate_json(data, by_alias=True, by_name=True)
         except (PydanticValidationError, ValueError, KeyError, TypeError) as error:
             raise MessageCodecError(message_type, f"does not fit these bytes: {error}") from error
+
+    def _with_infinity(self, message: Any) -> bytes:
+        adapter = self._adapter(cast("type[Any]", type(message)))
+        plain = adapter.dump_python(message, mode="json", round_trip=True)
+        return to_json(plain, inf_nan_mode="strings")
 
     def _adapter(self, message_type: type[Any]) -> TypeAdapter[Any]:
         adapter = self._adapters.get(message_type)
@@ -84,8 +94,18 @@ class JsonMessageCodec:
             except PydanticSchemaGenerationError as error:
                 raise MessageCodecError(
                     message_type,
-                    "is neither a pydantic model nor a dataclass; give it to_dict(self) and a class "
-                    "method from_dict(data), or use a codec of your own.",
+                    "is neither a pydantic model nor a dataclass; give it to_dict(self) and a "
+                    "class method from_dict(data), or use a codec of your own.",
                 ) from error
             self._adapters[message_type] = adapter
+            if _has_float(adapter.core_schema):
+                self._with_floats.add(message_type)
         return adapter
+
+
+def _has_float(schema: Any) -> bool:
+    """Whether a float stands anywhere in a schema of pydantic's."""
+    if isinstance(schema, Mapping):
+        nested = cast("Mapping[str, Any]", schema)
+        return nested.get("type") == "float" or any(map(_has_float, nested.values()))
+    return isinstance(schema, list | tuple) and any(map(_has_float, cast("list[Any]", schema)))

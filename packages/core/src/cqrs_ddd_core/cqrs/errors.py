@@ -63,7 +63,7 @@ class EventHandlerFailure:
 
     __slots__ = ("error", "event", "handler")
 
-    def __init__(self, event: object, handler: str, error: Exception) -> None:
+    def __init__(self, event: object, handler: str, error: BaseException) -> None:
         self.event, self.handler, self.error = event, handler, error
 
     def __repr__(self) -> str:

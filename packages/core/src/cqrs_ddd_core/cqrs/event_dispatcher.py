@@ -81,9 +81,9 @@ class EventDispatcher:
 
     async def dispatch(self, events: Sequence[Any]) -> list[EventHandlerFailure]:
         """Run the handlers of all ``events`` and return the failures; raises none of them."""
-        jobs = [
-            (event, name, invoke) for event in events for name, invoke in self._find(type(event))
-        ]
+        jobs = [(event, name, invoke) for event in events for name, invoke in self._find(event)]
+        if not jobs:
+            return []
         if len(jobs) == 1:
             failures = [await self._run(jobs[0])]
         else:
@@ -97,7 +97,7 @@ class EventDispatcher:
 
         async def work() -> None:
             for job in waiting:
-                failures.append(await self._run(job))
+                failures.append(await self._run(job))  # noqa: PERF401 - workers share the list
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._max_concurrency, len(jobs))):
@@ -110,15 +110,27 @@ class EventDispatcher:
         token = current_context.set(context)
         try:
             await observed_handling(event, name, invoke)
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
+            return self._tell(EventHandlerFailure(event, name, error))
         except Exception as error:  # noqa: BLE001 - the command has succeeded; the failure is told
-            failure = EventHandlerFailure(event, name, error)
-            self._on_failure(failure)
-            return failure
+            return self._tell(EventHandlerFailure(event, name, error))
         finally:
             current_context.reset(token)
         return None
 
-    def _find(self, event_type: type) -> list[tuple[str, Invoke]]:
+    def _tell(self, failure: EventHandlerFailure) -> EventHandlerFailure:
+        """Report ``failure``; when that fails too, the log has both."""
+        try:
+            self._on_failure(failure)
+        except Exception:  # noqa: BLE001 - it would fail a command that has succeeded
+            log_failure(failure)
+            _log.exception("The failure of %s could not be reported", failure.handler)
+        return failure
+
+    def _find(self, event: object) -> list[tuple[str, Invoke]]:
+        event_type = type(event)
         found = self._by_type.get(event_type)
         if found is None:
             found = self._by_type[event_type] = [
@@ -129,7 +141,13 @@ class EventDispatcher:
         return found
 
 
-def observed_handling(event: Any, handler: str, invoke: Invoke) -> Awaitable[Any]:
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancels this task, and not just what it was waiting for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def observed_handling(event: object, handler: str, invoke: Invoke) -> Awaitable[Any]:
     """Have ``event`` handled, under the eyes of the instrumentation hooks if there are any."""
     hooks = get_hook_registry()
     if not hooks.active:

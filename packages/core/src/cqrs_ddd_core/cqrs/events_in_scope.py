@@ -36,15 +36,14 @@ class EventsInScope:
         registry.on_change(self._adopt_handlers)
 
     @property
-    def has_sinks(self) -> bool:
-        """Whether there is an outbox or an event store to save events in."""
-        return bool(self._sinks)
+    def has_outbox(self) -> bool:
+        """Whether there is a sink from which events are delivered; an event store keeps them."""
+        return any(getattr(sink, "delivers", True) for sink in self._sinks)
 
     def take(self, scope: Scope, returned: Iterable[Any]) -> list[Any]:
         """Take the events a handler returned and those pending on aggregates, each once."""
-        pending = [
-            event for aggregate in scope.uow.tracked() for event in aggregate.clear_events()
-        ]
+        tracked = scope.uow.tracked()
+        pending = [event for aggregate in tracked for event in aggregate.clear_events()]
         events = [*returned, *pending]
         if not events:
             return events
@@ -92,7 +91,7 @@ class EventsInScope:
             return
         root = scope.message_id
         while (event := queue.next()) is not None:
-            for name, invoke in self._handlers_of(type(event)):
+            for name, invoke in self._handlers_of(event):
                 scope.message_id = str(event_id_of(event))
                 await observed_handling(event, name, invoke)
                 self.take(scope, ())
@@ -105,7 +104,8 @@ class EventsInScope:
         if events:
             await self._dispatcher.dispatch(events)
 
-    def _handlers_of(self, event_type: type) -> list[tuple[str, Invoke]]:
+    def _handlers_of(self, event: object) -> list[tuple[str, Invoke]]:
+        event_type = type(event)
         found = self._in_transaction.get(event_type)
         if found is None:
             found = self._in_transaction[event_type] = [

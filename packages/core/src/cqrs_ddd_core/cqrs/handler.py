@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from cqrs_ddd_core.cqrs.response import CommandResponse, QueryResponse
 
 R = TypeVar("R", default=Any)
-E = TypeVar("E", default=Any, contravariant=True)
+E = TypeVar("E", default=Any, contravariant=True)  # noqa: PLC0105 - users see the name
 
 
 class EventPhase(Enum):

@@ -173,12 +173,12 @@ class IdentityMap:
         return restore
 
 
-def _state_of(aggregate: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _state_of(aggregate: object) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Copy what an aggregate holds; pydantic keeps private attributes in a place of their own."""
     return deepcopy((vars(aggregate), getattr(aggregate, "__pydantic_private__", None)))
 
 
-def _bring_back(aggregate: Any, state: tuple[dict[str, Any], dict[str, Any] | None]) -> None:
+def _bring_back(aggregate: object, state: tuple[dict[str, Any], dict[str, Any] | None]) -> None:
     fields, private = state
     vars(aggregate).clear()
     vars(aggregate).update(fields)

@@ -63,14 +63,14 @@ def _returns_awaitable(function: Any) -> bool:
 
 
 def _as_async(function: Any, *, in_thread: bool) -> Any:
-    if in_thread:
-        return lambda *arguments: asyncio.to_thread(function, *arguments)
+    async def call_in_thread(*arguments: Any) -> Any:
+        return await asyncio.to_thread(function, *arguments)
 
     async def call(*arguments: Any) -> Any:
         result = function(*arguments)
         return await result if inspect.isawaitable(result) else result
 
-    return call
+    return call_in_thread if in_thread else call
 
 
 def _resolving(
@@ -93,17 +93,18 @@ def stream_opener(
     with_uow = wants_unit_of_work(handler)
 
     async def open_stream(message: Any) -> AsyncIterator[Any]:
-        function = callable_of(handler)
+        function: Any = callable_of(handler)
         if inspect.isclass(handler):
             handlers = await handler_scope(factory, AsyncExitStack())
-            function = (await handlers.resolve(handler)).handle
+            resolved: Any = await handlers.resolve(handler)
+            function = resolved.handle
         return function(message, get_current_uow()) if with_uow else function(message)
 
     return open_stream
 
 
 async def handler_scope(factory: IHandlerFactory, own: AsyncExitStack) -> IHandlerScope:
-    """Return the factory's scope of the running unit of work; outside of one, a scope in ``own``."""
+    """Return the factory's scope of the running unit of work; without one, a scope in ``own``."""
     scope = current_scope()
     if scope is None:
         return await own.enter_async_context(factory.open_scope())

@@ -1,6 +1,7 @@
 """Takes messages to their handlers, each root message in a unit of work of its own."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
@@ -20,7 +21,12 @@ from cqrs_ddd_core.cqrs.invocation import (
 from cqrs_ddd_core.cqrs.message import CommandOf, QueryOf, message_id_of
 from cqrs_ddd_core.cqrs.pipeline import Pipeline, surrounds_unit_of_work, wrap
 from cqrs_ddd_core.cqrs.registry import HandlerRegistry
-from cqrs_ddd_core.cqrs.response import CommandResponse, QueryResponse
+from cqrs_ddd_core.cqrs.response import (
+    AnyCommandResponse,
+    AnyQueryResponse,
+    CommandResponse,
+    QueryResponse,
+)
 from cqrs_ddd_core.cqrs.scope import Scope, current_scope, open_scope
 from cqrs_ddd_core.cqrs.scope_errors import ReadOnlyUnitOfWorkError
 from cqrs_ddd_core.cqrs.shielding import shielded
@@ -29,6 +35,9 @@ from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 from cqrs_ddd_core.middleware.registry import MiddlewareRegistry
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware
+from cqrs_ddd_core.primitives.ids import new_id
+
+_log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -104,7 +113,7 @@ class Mediator:
     ) -> QueryResponse[R]: ...
     @overload
     async def send(self, message: Any, /, *, savepoint: bool = False) -> Any: ...
-    async def send(self, message: Any, /, *, savepoint: bool = False) -> Any:
+    async def send(self, message: object, /, *, savepoint: bool = False) -> Any:
         """Have ``message``, a command or a query, handled and return the response.
 
         Args:
@@ -124,7 +133,10 @@ class Mediator:
                 return await self._enter(pipeline, message)
         if pipeline.around is not None or get_hook_registry().active:
             return await self._enter(pipeline, message)
-        return await self._run(pipeline, message)
+        scope = current_scope()
+        if scope is None:
+            return await self._run_as_root(pipeline, message, message_id_of(message))
+        return await self._join(scope, pipeline, message)
 
     async def query(self, query: QueryOf[R], /) -> QueryResponse[R]:
         """Answer ``query``; its unit of work is read-only and never committed."""
@@ -134,7 +146,7 @@ class Mediator:
     def stream(self, message: CommandOf[R] | QueryOf[R], /) -> AsyncGenerator[R]: ...
     @overload
     def stream(self, message: Any, /) -> AsyncGenerator[Any]: ...
-    def stream(self, message: Any, /) -> AsyncGenerator[Any]:
+    def stream(self, message: object, /) -> AsyncGenerator[Any]:
         """Yield the items of a streaming handler as it produces them.
 
         The handler runs in a task and a unit of work of its own and goes on only when the next
@@ -178,7 +190,7 @@ class Mediator:
 
     # -- the way of a message --------------------------------------------------------------------
 
-    async def _enter(self, pipeline: Pipeline, message: Any) -> Any:
+    async def _enter(self, pipeline: Pipeline, message: object) -> Any:
         """Go through the hooks and the middleware around the unit of work."""
         run = pipeline.around or self._runner(pipeline)
         hooks = get_hook_registry()
@@ -187,7 +199,7 @@ class Mediator:
         attributes = {
             "message_type": type(message),
             "message.type": type(message).__name__,
-            "message.id": getattr(message, "command_id", None),
+            "message.id": getattr(message, "command_id", getattr(message, "query_id", None)),
         }
         return await hooks.execute_all(pipeline.operation, attributes, lambda: run(message))
 
@@ -205,20 +217,26 @@ class Mediator:
         """Handle ``message`` in a unit of work of its own, commit, tell of its events."""
         outer = current_context.get()
         task = asyncio.current_task()
-        uow = self._uow_factory()
-        uow.opened_by(task, read_only=pipeline.read_only)
-        scope = Scope(uow, task, _correlation_of(message, outer) or message_id, message_id)
+        read_only, uow = pipeline.read_only, self._uow_factory()
+        uow.opened_by(task, read_only)
+        correlation_id = getattr(message, "correlation_id", None) or (
+            outer.correlation_id if outer is not None else None
+        )
+        scope = Scope(uow, task, correlation_id or message_id or new_id(), message_id)
         token = current_context.set(scope)
         events: Sequence[Any] = ()
         try:
             try:
-                response = await self._handle(scope, pipeline, message)
-                if not pipeline.read_only:
-                    events = await self._events.commit(scope)
+                response = self._response(scope, pipeline, await pipeline.handle(message))
+                if scope.events is not None or get_hook_registry().active:
+                    events = () if read_only else await self._events.commit(scope)
+                elif not read_only:
+                    await uow.finish()
             except BaseException:
                 await shielded(_abandon(scope))
                 raise
-            await scope.close()
+            if not scope.close_at_once():
+                await shielded(_finish(scope))
             if events:
                 await self._events.dispatch(events)
         finally:
@@ -227,14 +245,14 @@ class Mediator:
             response.causation_id = outer.message_id
         return response
 
-    async def _handle(self, scope: Scope, pipeline: Pipeline, message: Any) -> Any:
-        """Run the handler inside ``scope`` and take the events it raised."""
-        result = await pipeline.handle(message)
+    def _response(self, scope: Scope, pipeline: Pipeline, result: Any) -> Any:
+        """Return the response of a handler and take the events it raised."""
         if pipeline.read_only:
-            response = result if isinstance(result, QueryResponse) else QueryResponse(result)
+            response = result if isinstance(result, AnyQueryResponse) else QueryResponse(result)
         else:
-            response = result if isinstance(result, CommandResponse) else CommandResponse(result)
-            response.events = self._events.take(scope, response.events)
+            response = result if isinstance(result, AnyCommandResponse) else CommandResponse(result)
+            if response.events or scope.uow.has_tracked:
+                response.events = self._events.take(scope, response.events)
         response.correlation_id = scope.correlation_id
         return response
 
@@ -245,7 +263,7 @@ class Mediator:
         self._events.adopt(scope)
         cause, scope.message_id = scope.message_id, message_id_of(message)
         try:
-            response = await self._handle(scope, pipeline, message)
+            response = self._response(scope, pipeline, await pipeline.handle(message))
         except BaseException as error:
             if not pipeline.read_only:
                 scope.uow.doomed = scope.uow.doomed or error
@@ -278,7 +296,7 @@ class Mediator:
         read_only = registration is None
         registration = registration or self._registry.queries.get(message_type)
         if registration is None:
-            kind = "query" if issubclass(message_type, QueryOf) else "command"
+            kind = "query" if QueryOf in message_type.__mro__ else "command"
             known = [*self._registry.commands, *self._registry.queries]
             raise HandlerNotFoundError(message_type, kind, known)
         self._check()
@@ -298,7 +316,7 @@ class Mediator:
         """Refuse handlers that cannot work."""
         self._registry.validate()
         durable = self._registry.event_types(EventPhase.DURABLE)
-        if durable and not self._events.has_sinks:
+        if durable and not self._events.has_outbox:
             raise HandlerRegistrationError(
                 [
                     f"{event_type.__qualname__} has a DURABLE handler but there is no outbox; add "
@@ -312,10 +330,12 @@ async def _raise(event: Any) -> CommandResponse[None]:
     return CommandResponse(None, events=[event])
 
 
-def _correlation_of(message: Any, outer: MessageContext | None) -> str | None:
-    """Return the conversation that ``message`` names, else the one going on around it."""
-    own: str | None = getattr(message, "correlation_id", None)
-    return own or (outer.correlation_id if outer is not None else None)
+async def _finish(scope: Scope) -> None:
+    """End a scope that has done its work; a failure now cannot undo it and goes to the log."""
+    try:
+        await scope.close()
+    except Exception:  # noqa: BLE001 - the sender must not take the work for undone
+        _log.exception("%s could not be ended; its work is done", type(scope.uow).__name__)
 
 
 async def _abandon(scope: Scope) -> None:

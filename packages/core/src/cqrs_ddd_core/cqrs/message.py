@@ -1,15 +1,22 @@
 """What a user sends: commands change something, queries answer something."""
 
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import TypeVar
 
 from cqrs_ddd_core.cqrs.context import get_correlation_id
+from cqrs_ddd_core.primitives.frozen_model import FrozenModel
 from cqrs_ddd_core.primitives.ids import new_id
 from cqrs_ddd_core.primitives.locking import ResourceIdentifier
 
+R = TypeVar("R")
+_NO_FIELDS: dict[str, Any] = {}
 R_co = TypeVar("R_co", covariant=True, default=None)
+
+
+class ResultType(Generic[R]):
+    """Tells a type checker the result of a message, and no wider type than that."""
 
 
 class CommandOf(Generic[R_co]):
@@ -25,7 +32,10 @@ class CommandOf(Generic[R_co]):
     if TYPE_CHECKING:
 
         @classmethod
-        def __result_type__(cls) -> type[R_co]: ...
+        def __message_type__(cls) -> type[Self]: ...
+
+        @classmethod
+        def __result_type__(cls) -> ResultType[R_co]: ...
 
 
 class QueryOf(Generic[R_co]):
@@ -34,13 +44,14 @@ class QueryOf(Generic[R_co]):
     if TYPE_CHECKING:
 
         @classmethod
-        def __result_type__(cls) -> type[R_co]: ...
+        def __message_type__(cls) -> type[Self]: ...
+
+        @classmethod
+        def __result_type__(cls) -> ResultType[R_co]: ...
 
 
-class _Message(BaseModel):
+class _Message(FrozenModel):
     """What commands and queries share."""
-
-    model_config = ConfigDict(frozen=True)
 
     correlation_id: str | None = Field(default_factory=get_correlation_id)
 
@@ -73,5 +84,11 @@ class Query(_Message, QueryOf[R_co], Generic[R_co]):
 
 def message_id_of(message: object) -> str:
     """Return the id a message carries, or a new one for a class that has none."""
-    found = getattr(message, "command_id", None) or getattr(message, "query_id", None)
-    return found or new_id()
+    fields = getattr(message, "__dict__", _NO_FIELDS)  # where pydantic has them, found at once
+    return (
+        fields.get("command_id")
+        or fields.get("query_id")
+        or getattr(message, "command_id", None)
+        or getattr(message, "query_id", None)
+        or new_id()
+    )

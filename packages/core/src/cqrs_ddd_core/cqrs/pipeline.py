@@ -35,7 +35,5 @@ def wrap(middlewares: Sequence[Any], innermost: Invoke) -> Invoke:
     return wrapped
 
 
-def _bound(
-    middleware: Callable[[Any, Invoke], Awaitable[Any]], next_handler: Invoke
-) -> Invoke:
+def _bound(middleware: Callable[[Any, Invoke], Awaitable[Any]], next_handler: Invoke) -> Invoke:
     return lambda message: middleware(message, next_handler)

@@ -10,6 +10,10 @@ from cqrs_ddd_core.domain.event import event_type_of
 if TYPE_CHECKING:
     from cqrs_ddd_core.cqrs.registry import Registration
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_PARAMETERS = ("message", "unit of work")
+
 
 def name_of(handler: Any) -> str:
     """Return how a handler is called in errors and logs."""
@@ -26,13 +30,16 @@ def callable_of(handler: Any) -> Any:
 
 def positional_parameters(handler: Any) -> list[inspect.Parameter]:
     """Return the positional parameters a handler takes, ``self`` left out."""
-    function = callable_of(handler)
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in positional
-    ]
+    return [parameter for parameter in _parameters(handler) if parameter.kind in _POSITIONAL]
+
+
+def _required_parameters(handler: Any) -> list[inspect.Parameter]:
+    kinds = (*_POSITIONAL, _KEYWORD)
+    return [p for p in _parameters(handler) if p.kind in kinds and p.default is p.empty]
+
+
+def _parameters(handler: Any) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(callable_of(handler)).parameters.values())
     return parameters[1:] if inspect.isclass(handler) else parameters
 
 
@@ -44,27 +51,53 @@ def wants_unit_of_work(handler: Any) -> bool:
 def check_signature(message_type: type, registration: "Registration", kind: str) -> list[str]:
     """Return what is wrong with a handler for this message type."""
     handler, name = registration.handler, registration.name
-    function = callable_of(handler)
-    if function is None:
-        return [
+    if callable_of(handler) is None:
+        problem = (
             f"{name} cannot handle {message_type.__qualname__}: it is neither a function nor has "
             "it a method handle(message)."
-        ]
+        )
+        return [problem]
+    checks = (
+        _wrong_form(handler, name, kind),
+        _wrong_parameters(handler, name, kind),
+        _wrong_message(handler, name, message_type),
+    )
+    return [problem for problem in checks if problem is not None][:1]
+
+
+def _wrong_form(handler: Any, name: str, kind: str) -> str | None:
+    """Return what is wrong with yielding or not."""
+    function = callable_of(handler)
+    if kind == "stream" and inspect.iscoroutinefunction(function):
+        return f"{name} must be an async generator: let it yield items instead of returning them."
+    if kind != "stream" and inspect.isasyncgenfunction(function):
+        return f"{name} yields; register it with registry.register_stream_handler(...)."
+    return None
+
+
+def _wrong_parameters(handler: Any, name: str, kind: str) -> str | None:
+    required = _required_parameters(handler)
+    by_keyword = any(parameter.kind is _KEYWORD for parameter in required)
+    if positional_parameters(handler) and len(required) <= len(_PARAMETERS) and not by_keyword:
+        return None
+    names = ", ".join(parameter.name for parameter in required) or "nothing"
+    return (
+        f"{name} must take the {kind}, and if it likes the unit of work after it; it needs {names}."
+    )
+
+
+def _wrong_message(handler: Any, name: str, message_type: type) -> str | None:
     parameters = positional_parameters(handler)
-    required = [parameter for parameter in parameters if parameter.default is parameter.empty]
-    if not parameters or len(required) > 2:  # noqa: PLR2004 - the message and the unit of work
-        return [
-            f"{name} must take the {kind}, and if it likes the unit of work after it; it takes "
-            f"{len(required)} arguments."
-        ]
-    annotation = _annotation(function, parameters[0].name)
+    if not parameters:
+        return None
+    annotation = _annotation(callable_of(handler), parameters[0].name)
     if _accepts(annotation, message_type):
-        return []
-    return [
+        return None
+    return (
         f"{name} is registered for {message_type.__qualname__} but takes "
-        f"{getattr(annotation, '__qualname__', annotation)}. Register it for the type it takes, "
-        "or correct the annotation."
-    ]
+        f"{getattr(annotation, '__qualname__', annotation)}. Register it for the type it takes, or "
+        "correct the annotation."
+    )
 
 
 def check_events(event_types: Iterable[type]) -> list[str]:
@@ -94,4 +127,9 @@ def _accepts(annotation: Any, message_type: type) -> bool:
     if get_origin(annotation) in (Union, UnionType):
         return any(_accepts(option, message_type) for option in get_args(annotation))
     annotation = get_origin(annotation) or annotation
-    return not inspect.isclass(annotation) or issubclass(message_type, annotation)
+    if annotation is Any or not inspect.isclass(annotation):  # Any is a class since Python 3.11
+        return True
+    try:
+        return issubclass(message_type, annotation)
+    except TypeError:  # a protocol that is there for type checkers only
+        return True

@@ -1,11 +1,12 @@
 """Which handler stands behind which message type."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
-from cqrs_ddd_core.cqrs.handler import EventPhase
-from cqrs_ddd_core.cqrs.registration_checks import check_events, check_signature, name_of
 from cqrs_ddd_core.cqrs.errors import HandlerRegistrationError
+from cqrs_ddd_core.cqrs.handler import EventPhase
+from cqrs_ddd_core.cqrs.message import ResultType
+from cqrs_ddd_core.cqrs.registration_checks import check_events, check_signature, name_of
 from cqrs_ddd_core.cqrs.response import CommandResponse, QueryResponse
 
 M = TypeVar("M")
@@ -15,18 +16,20 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class MessageClass(Protocol[M_co, R_co]):
+class MessageClass(Protocol[M_co, R]):
     """A class of commands or queries, as a type checker sees it: what it makes, its result."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> M_co: ...
+    def __message_type__(self) -> type[M_co]: ...
 
-    def __result_type__(self) -> type[R_co]: ...
+    def __result_type__(self) -> ResultType[R]: ...
 
 
 class Handles(Protocol[M_contra, R_co]):
     """An object, or an instance of a class, whose ``handle`` takes the message."""
 
-    def handle(self, message: M_contra, /) -> R_co: ...
+    def handle(self, message: M_contra, /) -> R_co:
+        """Handle ``message``."""
+        ...
 
 
 class Registration(NamedTuple):
@@ -132,7 +135,14 @@ class HandlerRegistry:
         """Let ``handler`` answer queries of this type (see ``register_command_handler``)."""
         self._put(self.queries, "query", query_type, handler, in_thread=in_thread)
 
-    def register_stream_handler(self, message_type: Any, handler: Any) -> None:
+    def register_stream_handler(
+        self,
+        message_type: MessageClass[M, R],
+        handler: Handles[M, AsyncIterator[R]]
+        | type[Handles[M, AsyncIterator[R]]]
+        | Callable[[M], AsyncIterator[R]]
+        | Callable[[M, Any], AsyncIterator[R]],
+    ) -> None:
         """Let ``handler``, an async generator, answer commands or queries of this type.
 
         Its items are read with ``mediator.stream``.
@@ -229,7 +239,7 @@ class HandlerRegistry:
         self,
         table: dict[type, Registration],
         kind: str,
-        message_type: type,
+        message_type: Any,
         handler: Any,
         *,
         in_thread: bool,

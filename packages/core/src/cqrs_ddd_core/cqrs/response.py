@@ -31,3 +31,8 @@ class QueryResponse(Generic[R_co]):
     success: bool = True
     correlation_id: str | None = None
     causation_id: str | None = None
+
+
+# For isinstance: of the class itself a type checker makes a response with an unknown result.
+AnyCommandResponse: Any = CommandResponse
+AnyQueryResponse: Any = QueryResponse

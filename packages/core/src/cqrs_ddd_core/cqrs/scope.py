@@ -52,6 +52,13 @@ class Scope(MessageContext):
             self._exits = AsyncExitStack()
         return self._exits
 
+    def close_at_once(self) -> bool:
+        """End without waiting where nothing has to be given back; else False, and ``close``."""
+        if self._exits is not None or not self.uow.close_at_once():
+            return False
+        self.open = False
+        return True
+
     async def close(self) -> None:
         """End the unit of work, then all that was to end with it."""
         self.open = False

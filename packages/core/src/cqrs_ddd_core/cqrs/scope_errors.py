@@ -59,7 +59,7 @@ class UnitOfWorkDoomedError(UnitOfWorkError):
     def __init__(self, cause: BaseException) -> None:
         self.cause = cause
         super().__init__(
-            f"A nested command failed with {type(cause).__name__} and the error was caught, so this "
-            "unit of work cannot be committed. Let the error pass, or send the nested command with "
-            "savepoint=True, which undoes just what it did."
+            f"A nested command failed with {type(cause).__name__} and the error was caught, so "
+            "this unit of work cannot be committed. Let the error pass, or send the nested command "
+            "with savepoint=True, which undoes just what it did."
         )

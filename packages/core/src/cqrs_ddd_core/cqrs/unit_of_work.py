@@ -1,13 +1,12 @@
 """The unit of work: one transaction, the aggregates in it, and what happens around its commit."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, TypeVar
-
-from typing_extensions import Self
+from typing import Any, Self, TypeVar
 
 from cqrs_ddd_core.cqrs.identity_map import IdentityMap
 from cqrs_ddd_core.cqrs.repository import Repository
@@ -20,6 +19,8 @@ from cqrs_ddd_core.cqrs.scope_errors import (
 )
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports.aggregate_gateway import IAggregateGateway
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Callback = Callable[[], Awaitable[object]]
@@ -105,11 +106,16 @@ class UnitOfWork(ABC):
             self._identities = IdentityMap()
         return self._identities
 
+    @property
+    def has_tracked(self) -> bool:
+        """Whether an aggregate has been loaded or added."""
+        return self._identities is not None
+
     def tracked(self) -> list[Any]:
         """Return the aggregates loaded or added, in that order."""
         return self._identities.aggregates() if self._identities is not None else []
 
-    def opened_by(self, task: asyncio.Task[Any] | None, *, read_only: bool) -> None:
+    def opened_by(self, task: asyncio.Task[Any] | None, read_only: bool) -> None:
         """Belong to ``task`` from now on; for a query, refuse every change."""
         self._owner, self.read_only = task, read_only
 
@@ -156,19 +162,26 @@ class UnitOfWork(ABC):
 
         Raises:
             ConcurrencyError: a change was made on a stale version, also when that shows only now.
+            UnitOfWorkClosedError: it has ended.
+            ForeignTaskError: another task opened it.
             UnitOfWorkDoomedError: something inside failed before and was caught.
         """
-        if self._closed:
-            raise UnitOfWorkClosedError
-        await _call_all(self, "_before_commit")
+        self.ensure_usable()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Commit for whoever opened it and need not be asked: the mediator (see ``commit``)."""
+        if self._before_commit is not None:
+            await _call_all(self, "_before_commit")
         if self.doomed is not None:
             raise UnitOfWorkDoomedError(self.doomed) from self.doomed
-        if self._identities is not None:
-            await self.flush()
+        if self._identities is not None and not self.read_only:
+            await self._identities.flush()
         await self._commit()
         if self._identities is not None:
             self._identities.committed()
-        await _call_all(self, "_on_commit")
+        if self._on_commit is not None:
+            await _call_all(self, "_on_commit", guard=_logged)
 
     async def rollback(self) -> None:
         """Undo what was written since the last commit; aggregates are no longer tracked."""
@@ -176,6 +189,10 @@ class UnitOfWork(ABC):
         if self._identities is not None:
             self._identities.rolled_back()
         await self._rollback()
+
+    def close_at_once(self) -> bool:
+        """Close without waiting where nothing is held; else return False: call ``close``."""
+        return self._closed
 
     async def close(self) -> None:
         """Give back what it holds; what was not committed is undone."""
@@ -187,16 +204,19 @@ class UnitOfWork(ABC):
     async def savepoint(self) -> AsyncGenerator[None]:
         """Undo, when the block raises, what the block did, and nothing before it.
 
-        Aggregates go back to the state they had when the block began, in memory too.
+        Aggregates go back to the state they had when the block began, in memory too; callbacks
+        that the block added are dropped.
         """
         await self.flush()
         restore = self.identities.remember()
+        before_commit, on_commit = self._before_commit, self._on_commit
         try:
             async with self._savepoint():
                 yield
                 await self.flush()
         except BaseException:
             restore()
+            self._before_commit, self._on_commit = before_commit, on_commit
             raise
 
     def before_commit(self, callback: Callback) -> None:
@@ -204,7 +224,10 @@ class UnitOfWork(ABC):
         self._before_commit = [*(self._before_commit or ()), callback]
 
     def on_commit(self, callback: Callback) -> None:
-        """Call ``callback`` after the next commit; never after a rollback."""
+        """Call ``callback`` after the next commit; never after a rollback.
+
+        Its failure goes to the log: what was committed is not undone by it.
+        """
         self._on_commit = [*(self._on_commit or ()), callback]
 
     async def __aenter__(self) -> Self:
@@ -245,9 +268,22 @@ def running_task() -> asyncio.Task[Any] | None:
         return None
 
 
-async def _call_all(uow: UnitOfWork, queue: str) -> None:
+async def _call(callback: Callback) -> None:
+    await callback()
+
+
+async def _logged(callback: Callback) -> None:
+    try:
+        await callback()
+    except Exception:  # noqa: BLE001 - the commit must not be taken for undone
+        _log.exception("%r failed after the commit, which stands", callback)
+
+
+async def _call_all(
+    uow: UnitOfWork, queue: str, *, guard: Callable[[Callback], Awaitable[None]] = _call
+) -> None:
     """Call what waits in a queue of callbacks, and what they add to it, each once."""
     while callbacks := getattr(uow, queue):
         setattr(uow, queue, None)
         for callback in callbacks:
-            await callback()
+            await guard(callback)

@@ -1,7 +1,7 @@
 """Aggregates: the consistency boundary that holds rules, pending events and a version."""
 
 from collections.abc import Hashable
-from typing import Any, Generic, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 from typing_extensions import TypeVar
@@ -78,9 +78,10 @@ class AggregateRootMixin:
 
     def clear_events(self) -> list[Any]:
         """Return the pending events, oldest first, and forget them."""
-        events = list(self.pending_events)
-        if events:
-            self._pending_events = []
+        events: list[Any] | None = getattr(self, "_pending_events", None)
+        if not events:
+            return []
+        self._pending_events = []
         return events
 
 
@@ -101,12 +102,34 @@ class AggregateRoot(BaseModel, AggregateRootMixin, Generic[ID]):
 
     id: ID
     _pending_events: list[Any] = PrivateAttr(default_factory=list[Any])
-    _version: int = PrivateAttr(default=0)
+    if TYPE_CHECKING:
+        _version: int = 0  # makes it a keyword of the constructors that a type checker derives
+
+        @classmethod
+        def __aggregate_type__(cls) -> type[Self]: ...
+
+        @classmethod
+        def __id_type__(cls) -> type[ID]: ...
+    else:
+        _version: int = PrivateAttr(default=0)
 
     def __init__(self, /, *, _version: int = 0, **data: Any) -> None:
         super().__init__(**data)
         if _version:
             self._version = _version
+
+    def clear_events(self) -> list[Any]:
+        """Return the pending events, oldest first, and forget them."""
+        # A unit of work asks all its aggregates after each event: pydantic's own lookup of a
+        # private attribute, which takes ten times as long, would be most of the work.
+        private = self.__pydantic_private__
+        return super().clear_events() if private and private["_pending_events"] else []
+
+    @property
+    def version(self) -> int:
+        """Version in the store; 0 when it has never been saved."""
+        private = self.__pydantic_private__  # where it is, without pydantic's search for it
+        return private["_version"] if private is not None else 0
 
 
 def restore_version(aggregate: Any, version: int) -> None:

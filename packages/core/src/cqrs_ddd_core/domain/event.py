@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from typing_extensions import Self
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cqrs_ddd_core.primitives.clock import as_utc, utc_now
+from cqrs_ddd_core.primitives.frozen_model import FrozenModel
 from cqrs_ddd_core.primitives.ids import new_id
 
 
@@ -16,7 +16,7 @@ def _text(value: object) -> object:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-class DomainEvent(BaseModel):
+class DomainEvent(FrozenModel):
     """A fact that happened to an aggregate; frozen, equal by value, hashed by ``event_id``.
 
     ``event_type`` is the name under which the event is stored and sent: the class name, unless the
@@ -30,8 +30,6 @@ class DomainEvent(BaseModel):
         >>> OrderPlaced(aggregate_id="o-1", total=3).total
         3
     """
-
-    model_config = ConfigDict(frozen=True)
 
     event_type: ClassVar[str] = "DomainEvent"
 

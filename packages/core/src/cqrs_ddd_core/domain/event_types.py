@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic_core import from_json
 
 from cqrs_ddd_core.domain.event import event_type_of
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
@@ -110,19 +112,34 @@ class EventTypeRegistry:
         event_class = self._classes.get(name)
         if event_class is None:
             raise UnknownEventTypeError(name, self.list_registered())
-        adapter = self._adapters.get(event_class)
-        if adapter is None:
-            adapter = self._adapters[event_class] = TypeAdapter(event_class)
         try:
+            if hasattr(event_class, "from_dict"):
+                return _from_dict(event_class, payload)
+            adapter = self._adapter(event_class)
             if isinstance(payload, bytes | str):
-                return adapter.validate_json(payload)
-            return adapter.validate_python(payload)
+                return adapter.validate_json(payload, by_alias=True, by_name=True)
+            return adapter.validate_python(payload, by_alias=True, by_name=True)
         except PydanticValidationError as error:
             problems = {
                 ".".join(map(str, problem["loc"])) or "payload": problem["msg"]
                 for problem in error.errors()
             }
             raise EventPayloadError(name, event_class, problems) from error
+        except (ValueError, KeyError, TypeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise EventPayloadError(name, event_class, {"payload": problem}) from error
+
+    def _adapter(self, event_class: type) -> TypeAdapter[Any]:
+        adapter = self._adapters.get(event_class)
+        if adapter is None:
+            try:
+                adapter = self._adapters[event_class] = TypeAdapter(event_class)
+            except PydanticSchemaGenerationError as error:
+                raise EventTypeError(
+                    f"{event_class.__qualname__} is neither a pydantic model nor a dataclass; give "
+                    "it a class method from_dict(data)."
+                ) from error
+        return adapter
 
     def list_registered(self) -> list[str]:
         """Return all names, sorted."""
@@ -132,3 +149,10 @@ class EventTypeRegistry:
         """Forget every registration."""
         for table in (self._classes, self._names, self._adapters):
             table.clear()
+
+
+def _from_dict(event_class: Any, payload: Mapping[str, Any] | bytes | str) -> Any:
+    """Make an event of a class that reads data in its own way."""
+    return event_class.from_dict(
+        from_json(payload) if isinstance(payload, bytes | str) else payload
+    )

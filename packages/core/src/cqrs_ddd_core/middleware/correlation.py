@@ -2,7 +2,11 @@
 
 from typing import Any, ClassVar
 
-from cqrs_ddd_core.cqrs.context import get_causation_id, get_correlation_id, with_correlation_context
+from cqrs_ddd_core.cqrs.context import (
+    get_causation_id,
+    get_correlation_id,
+    with_correlation_context,
+)
 from cqrs_ddd_core.cqrs.message import message_id_of
 from cqrs_ddd_core.ports.middleware import NextHandler
 

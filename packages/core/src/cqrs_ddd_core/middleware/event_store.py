@@ -1,7 +1,7 @@
 """Appends the events of a unit of work to the event store, in its transaction."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
@@ -23,6 +23,8 @@ class EventStorePersistenceMiddleware:
         codec: encodes them; JSON by default.
     """
 
+    delivers: ClassVar[bool] = False
+
     def __init__(self, event_store: IEventStore, *, codec: IMessageCodec | None = None) -> None:
         self._store, self._codec = event_store, codec or JsonMessageCodec()
 
@@ -36,7 +38,7 @@ class EventStorePersistenceMiddleware:
             await self._store.append(stream, stored_events, ExpectedVersion.ANY, uow)
 
 
-def stored_event(event: Any, codec: IMessageCodec) -> StoredEvent:
+def stored_event(event: object, codec: IMessageCodec) -> StoredEvent:
     """Return ``event`` as the store keeps it, not yet placed in its stream."""
     event_type = event_type_of(type(event))
     return StoredEvent(

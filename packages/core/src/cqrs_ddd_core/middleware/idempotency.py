@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cqrs_ddd_core.cqrs.response import CommandResponse
+from cqrs_ddd_core.cqrs.response import AnyCommandResponse, CommandResponse
 from cqrs_ddd_core.cqrs.scope import open_scope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.middleware import NextHandler
@@ -46,6 +46,6 @@ class IdempotencyMiddleware:
         if known:
             return CommandResponse(result)
         response = await next_handler(message)
-        result = response.result if isinstance(response, CommandResponse) else response
+        result = response.result if isinstance(response, AnyCommandResponse) else response
         await self._store.save(full_key, result, uow)
         return response

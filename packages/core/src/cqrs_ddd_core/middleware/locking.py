@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cqrs_ddd_core.cqrs.concurrency import CriticalSection
-from cqrs_ddd_core.cqrs.scope import open_scope
+from cqrs_ddd_core.cqrs.scope import Scope, open_scope
 from cqrs_ddd_core.ports.lock_strategy import ILockStrategy
 from cqrs_ddd_core.ports.middleware import NextHandler
+from cqrs_ddd_core.primitives.ids import new_id
 from cqrs_ddd_core.primitives.locking import ResourceIdentifier
 
 
@@ -27,7 +28,7 @@ class ConcurrencyGuardMiddleware:
 
     Args:
         lock_strategy: who grants the locks.
-        timeout: seconds to wait for all of them.
+        timeout: seconds to wait for each of them.
         ttl: seconds a lock outlives its holder's death; renewed while it lives.
     """
 
@@ -35,6 +36,7 @@ class ConcurrencyGuardMiddleware:
         self, lock_strategy: ILockStrategy, *, timeout: float = 10.0, ttl: float = 30.0
     ) -> None:
         self._locks, self._timeout, self._ttl = lock_strategy, timeout, ttl
+        self._sessions: dict[Scope, str] = {}
 
     async def __call__(self, message: Any, next_handler: NextHandler) -> Any:
         """Handle ``message`` under its locks."""
@@ -46,7 +48,15 @@ class ConcurrencyGuardMiddleware:
                 self._locks,
                 timeout=self._timeout,
                 ttl=self._ttl,
-                session_id=f"uow-{id(scope)}",
+                session_id=self._session_of(scope),
             )
             await scope.exits.enter_async_context(section)
         return await next_handler(message)
+
+    def _session_of(self, scope: Scope) -> str:
+        """Return the session of a unit of work, like that of no other in any process."""
+        session = self._sessions.get(scope)
+        if session is None:
+            session = self._sessions[scope] = f"uow-{new_id()}"
+            scope.exits.callback(self._sessions.pop, scope)
+        return session

@@ -20,9 +20,7 @@ class LoggingMiddleware:
 
     surrounds_unit_of_work: ClassVar[bool] = True
 
-    def __init__(
-        self, logger: logging.Logger | None = None, *, level: int = logging.INFO
-    ) -> None:
+    def __init__(self, logger: logging.Logger | None = None, *, level: int = logging.INFO) -> None:
         self._log = logger or logging.getLogger("cqrs_ddd")
         self._level = level
 
@@ -48,4 +46,6 @@ class LoggingMiddleware:
             "seconds": seconds,
             "outcome": outcome,
         }
-        self._log.log(level, "%s %s in %.6f s", type(message).__name__, outcome, seconds, extra=details)
+        self._log.log(
+            level, "%s %s in %.6f s", type(message).__name__, outcome, seconds, extra=details
+        )

@@ -34,14 +34,12 @@ class OutboxMiddleware:
 
     async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
         """Save those of ``events`` that are selected."""
-        messages = [
-            outbox_message(event, self._codec) for event in events if self._selects(event)
-        ]
+        messages = [outbox_message(event, self._codec) for event in events if self._selects(event)]
         if messages:
             await self._outbox.save_messages(messages, uow)
 
 
-def outbox_message(event: Any, codec: IMessageCodec) -> OutboxMessage:
+def outbox_message(event: object, codec: IMessageCodec) -> OutboxMessage:
     """Return ``event`` as a message: keyed by its aggregate, identified by its own id."""
     aggregate_type: str | None = getattr(event, "aggregate_type", None)
     aggregate_id: str | None = getattr(event, "aggregate_id", None)

@@ -10,6 +10,8 @@ from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.ports.middleware import NextHandler
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
+_MOST_DOUBLINGS = 500  # far above any delay, far below what a float cannot hold
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -33,7 +35,7 @@ class RetryPolicy:
 
     def longest_delay(self, attempt: int) -> float:
         """Return the upper end of the delay behind the ``attempt``-th attempt, in seconds."""
-        return min(self.max_delay, self.base_delay * 2 ** (attempt - 1))
+        return min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
 
     def delay(self, attempt: int) -> float:
         """Return a random delay behind the ``attempt``-th attempt, in seconds."""
@@ -44,8 +46,9 @@ class RetryMiddleware:
     """Sends a message through again when it fails with one of ``errors``.
 
     Every attempt is a unit of work of its own: what the failed one did is undone first. A nested
-    command is not repeated here, for its unit of work is its sender's; the root command is. A stream
-    starts over only while nothing of it has been handed over; later, its error comes as it is.
+    command is not repeated here, for its unit of work is its sender's; the root command is. A
+    stream starts over only while nothing of it has been handed over; later, its error comes as it
+    is.
 
     Args:
         policy: attempts and delays.

@@ -23,7 +23,11 @@ class IMiddleware(Protocol):
 
 @runtime_checkable
 class IEventSink(Protocol):
-    """Stores the events of a unit of work in its transaction: an outbox, an event store."""
+    """Stores the events of a unit of work in its transaction: an outbox, an event store.
+
+    A class attribute ``delivers = False`` says that nothing is delivered from it, so that it does
+    not count as the outbox that DURABLE event handlers need.
+    """
 
     async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
         """Store ``events``, enriched with their ids, each once, in the order they were raised."""

@@ -51,7 +51,7 @@ class IOutboxStorage(Protocol):
         """Save ``messages`` behind those saved before.
 
         Raises:
-            PersistenceError: a ``message_id`` is there already.
+            PersistenceError: now or at commit, when a ``message_id`` is there already.
         """
         ...
 

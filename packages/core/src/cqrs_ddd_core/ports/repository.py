@@ -54,6 +54,8 @@ class IRepository(Protocol[T, ID]):
         """Return the aggregates with these ids (those that exist), or all of them."""
         ...
 
-    async def search(self, query: ISpecification[Any] | QueryOptions | None = None) -> SearchResult[T]:
+    async def search(
+        self, query: ISpecification[Any] | QueryOptions | None = None
+    ) -> SearchResult[T]:
         """Return what matches; nothing is read before the result is awaited or streamed."""
         ...

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
-
-from typing_extensions import Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 
 @runtime_checkable
@@ -41,7 +39,10 @@ class IUnitOfWork(Protocol):
         ...
 
     def on_commit(self, callback: Callable[[], Awaitable[object]]) -> None:
-        """Call ``callback`` after the next commit; never after a rollback."""
+        """Call ``callback`` after the next commit; never after a rollback.
+
+        Its failure goes to the log: what was committed is not undone by it.
+        """
         ...
 
     def before_commit(self, callback: Callable[[], Awaitable[object]]) -> None:

@@ -56,7 +56,9 @@ class ConcurrencyError(CQRSDDDError):
     def __init__(self, target: str, *, expected: int | None, actual: int | None) -> None:
         self.target, self.expected, self.actual = target, expected, actual
         found = "has been changed or deleted" if actual is None else f"is at version {actual}"
-        made_on = "expected not to exist" if expected in (None, 0) else f"made on version {expected}"
+        made_on = (
+            "expected not to exist" if expected in (None, 0) else f"made on version {expected}"
+        )
         super().__init__(
             f"{target} {found}, but the change was {made_on}. "
             "Load it again and repeat the change; RetryMiddleware does that for you."

@@ -1,13 +1,18 @@
 """Where new ids come from, so that a test can own them."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from random import SystemRandom
+from random import Random
 from time import time_ns
 from typing import Protocol, runtime_checkable
 
-_randbits = SystemRandom().getrandbits
+# Of its own: a program that seeds the shared generator would repeat its ids in every process.
+_random = Random()  # noqa: S311 - unique, not secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 
@@ -25,7 +30,8 @@ class UUID7Generator:
     """UUIDs of version 7 (RFC 9562): a millisecond timestamp, then 74 random bits.
 
     They sort roughly by the time they were made, which keeps database indexes compact. They are
-    not an order: two made in the same millisecond sort either way.
+    not an order: two made in the same millisecond sort either way. Nor are they secrets: the
+    random bits are new in every process and fork, but they could be guessed.
 
     Example:
         >>> len(UUID7Generator().next_id())
@@ -34,7 +40,7 @@ class UUID7Generator:
 
     def next_id(self) -> str:
         """Return a new UUID in its text form."""
-        random = _randbits(74)
+        random = _random.getrandbits(74)
         value = (
             (time_ns() // 1_000_000) << 80
             | _VERSION_7

@@ -1,1 +1,30 @@
-"""placeholder."""
+"""Repositories, units of work and outbox on PostgreSQL, MariaDB, MySQL and SQLite."""
+
+from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
+from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
+from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
+from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
+from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
+from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
+
+__all__ = [
+    "AggregateMapping",
+    "ExactDecimal",
+    "IMapping",
+    "MappingError",
+    "SQLAlchemyIdempotencyStore",
+    "SQLAlchemyOutboxStorage",
+    "SQLAlchemyRepository",
+    "SQLAlchemyUnitOfWork",
+    "UniqueViolationError",
+    "UtcDateTime",
+    "create_engine",
+    "create_schema",
+    "create_session_factory",
+    "drop_schema",
+    "metadata_of",
+    "outbox_table",
+]

@@ -65,6 +65,11 @@ class InMemoryTransaction:
         self.pending: dict[Any, tuple[Any, ...]] = {}
         """What stores other than tables have staged, so that they can read it back."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been written since the last commit."""
+        return not (self._written or self._staged or self.pending)
+
     def rows(self, table: InMemoryTable) -> dict[Any, Row]:
         """Return the rows of ``table`` as this transaction sees them."""
         rows = dict(table.rows)

@@ -25,11 +25,11 @@ class InMemoryEventStore:
         uow: IUnitOfWork | None = None,
     ) -> int:
         """Append ``events`` and return the stream's new version."""
+        transaction = joined_transaction(uow, to_write=True)
         seen = self._seen(stream, uow)
         if _stands_already(seen, events, expected_version):
             return len(seen)
         _check(stream, len(seen), expected_version)
-        transaction = joined_transaction(uow)
         base = len(self._streams.get(stream, ()))
 
         def check() -> None:

@@ -1,7 +1,8 @@
 """The outbox in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction, run_or_stage
 from cqrs_ddd_core.ports.outbox_storage import OutboxMessage
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
@@ -9,7 +10,7 @@ from cqrs_ddd_core.primitives.errors import PersistenceError
 
 
 class InMemoryOutboxStorage:
-    """Keeps outgoing messages in a dict; joins an ``InMemoryUnitOfWork`` (see ``IOutboxStorage``)."""
+    """Keeps outgoing messages; joins an ``InMemoryUnitOfWork`` (see ``IOutboxStorage``)."""
 
     def __init__(self) -> None:
         self._messages: dict[str, OutboxMessage] = {}
@@ -18,20 +19,34 @@ class InMemoryOutboxStorage:
         self, messages: Sequence[OutboxMessage], uow: IUnitOfWork | None = None
     ) -> None:
         """Save ``messages`` behind those saved before."""
+        transaction = joined_transaction(uow, to_write=True)
+        own = self._own(transaction)
         new = {message.message_id: message for message in messages}
+        taken = new.keys() & {message.message_id for message in own}
+        if taken or len(new) < len(messages):
+            raise _already_there(taken)
 
         def check() -> None:
-            taken = new.keys() & self._messages.keys()
-            if taken or len(new) < len(messages):
-                raise PersistenceError(
-                    f"The outbox holds {sorted(taken) or 'two of these messages'} already; a "
-                    "message_id must be unique."
-                )
+            if taken := new.keys() & self._messages.keys():
+                raise _already_there(taken)
 
-        run_or_stage(joined_transaction(uow), lambda: self._messages.update(new), check)
+        if transaction is not None:
+            transaction.pending[self, "messages"] = (*own, *messages)
+        run_or_stage(transaction, lambda: self._messages.update(new), check)
 
     async def get_pending(
         self, limit: int = 100, uow: IUnitOfWork | None = None
     ) -> list[OutboxMessage]:
         """Return at most ``limit`` messages that wait, oldest first."""
-        return list(self._messages.values())[:limit]
+        return [*self._messages.values(), *self._own(joined_transaction(uow))][:limit]
+
+    def _own(self, transaction: InMemoryTransaction | None) -> tuple[OutboxMessage, ...]:
+        """Return what the joined transaction has saved and not yet committed."""
+        return transaction.pending.get((self, "messages"), ()) if transaction is not None else ()
+
+
+def _already_there(taken: Iterable[str]) -> PersistenceError:
+    return PersistenceError(
+        f"The outbox holds {sorted(taken) or 'two of these messages'} already; a message_id must "
+        "be unique."
+    )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 from cqrs_ddd_core.adapters.memory.database import (
@@ -50,7 +51,9 @@ class InMemoryUnitOfWork(UnitOfWork):
     def _gateway(self, aggregate_type: type[T], options: dict[str, Any]) -> "InMemoryGateway[T]":
         if self._database is None:
             self._database = InMemoryDatabase()
-        table: InMemoryTable = options.get("table") or self._database.table(aggregate_type)
+        table = options.get("table")
+        if not isinstance(table, InMemoryTable):  # the name of a table is for other stores
+            table = self._database.table(aggregate_type)
         return InMemoryGateway(aggregate_type, table, self.transaction)
 
     async def _commit(self) -> None:
@@ -62,6 +65,12 @@ class InMemoryUnitOfWork(UnitOfWork):
         if self._transaction is not None:
             self._transaction.rollback()
         self.rolled_back = True
+
+    def close_at_once(self) -> bool:
+        """Close, unless something was written and not committed."""
+        if self._transaction is None or self._transaction.is_empty:
+            self._closed = True
+        return self._closed
 
     async def _close(self) -> None:
         if self._transaction is not None:
@@ -82,9 +91,9 @@ class InMemoryGateway(Generic[T]):
         self.aggregate_type = aggregate_type
         self._table, self._transaction = table, transaction
 
-    def dump(self, aggregate: Any) -> Any:
+    def dump(self, aggregate: T) -> Any:
         """Return the fields, copied."""
-        hidden = ("_pending_events", "_version")
+        hidden = _not_state(type(aggregate))
         return deepcopy({key: value for key, value in vars(aggregate).items() if key not in hidden})
 
     async def load(self, ids: Sequence[Any] | None) -> list[T]:
@@ -112,8 +121,22 @@ class InMemoryGateway(Generic[T]):
     def search(self, options: QueryOptions) -> SearchSource[T]:
         """Return a search over copies of the aggregates."""
         return InMemorySearch(
-            lambda: [_out(row) for row in self._transaction.rows(self._table).values()], options
+            lambda: [_out(row) for row in self._transaction.rows(self._table).values()],
+            options,
+            self.aggregate_type,
         )
+
+
+@cache
+def _not_state(aggregate_type: type) -> frozenset[str]:
+    """Return the attributes that are no state: events, version, and what was computed and kept."""
+    computed = (
+        name
+        for base in aggregate_type.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, cached_property)
+    )
+    return frozenset(("_pending_events", "_version", *computed))
 
 
 def _out(row: Row) -> Any:

@@ -1,0 +1,1 @@
+"""Measures our code beside hand-written code for the same work."""

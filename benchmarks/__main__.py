@@ -1,0 +1,39 @@
+"""Runs benchmarks: ``python -m benchmarks mediator unit_of_work specifications --json``."""
+
+import asyncio
+import gc
+import json
+from typing import Annotated
+
+import typer
+
+from benchmarks import harness, imports, mediator, specifications, unit_of_work
+
+_MODULES = (imports, mediator, specifications, unit_of_work)
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Groups; all by default.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a case.")] = False,
+) -> None:
+    """Measure our code beside its hand-written twin; the ratio is the result."""
+    known = harness.groups()
+    for name in names or known:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}.")
+        for case in harness.cases(name):
+            gc.collect()
+            result = asyncio.run(harness.measured(case))
+            if as_json:
+                print(json.dumps(result.to_dict()), flush=True)
+            else:
+                print(
+                    f"{result.case:<52} ours {result.ours:>12,.2f}  twin {result.twin:>12,.2f} "
+                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better)",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    typer.run(main)

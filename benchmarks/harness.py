@@ -1,0 +1,112 @@
+"""Runs a pair of functions by turns and compares their medians."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any, Literal
+
+Work = Callable[[], Awaitable[int]]
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same work twice; each returns how many units it did."""
+
+    ours: Work
+    twin: Work
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured; ``ratio`` is ours over twin."""
+
+    case: str
+    ours: float
+    twin: float
+    ratio: float
+    unit: str
+    better: Better
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A measurement: what it is called, and what opens its pair."""
+
+    name: str
+    unit: str
+    better: Better
+    open: Callable[[], AbstractAsyncContextManager[Pair]]
+    rounds: int
+
+
+_cases: dict[str, list[Case]] = {}
+
+
+def case(
+    group: str, name: str, *, unit: str, better: Better, rounds: int = 9
+) -> Callable[[Callable[[], AsyncGenerator[Pair]]], Callable[[], AsyncGenerator[Pair]]]:
+    """Register an async generator that sets up, yields a ``Pair`` and cleans up."""
+
+    def register(
+        function: Callable[[], AsyncGenerator[Pair]],
+    ) -> Callable[[], AsyncGenerator[Pair]]:
+        opened = Case(name, unit, better, asynccontextmanager(function), rounds)
+        _cases.setdefault(group, []).append(opened)
+        return function
+
+    return register
+
+
+def cases(group: str) -> list[Case]:
+    """Return the cases of a group."""
+    return _cases.get(group, [])
+
+
+def groups() -> list[str]:
+    """Return the names of the groups."""
+    return list(_cases)
+
+
+async def measured(measurement: Case) -> Result:
+    """Run a case: one round to warm up, then rounds of ours and the twin by turns."""
+    async with measurement.open() as pair:
+        await pair.ours()
+        await pair.twin()
+        ours: list[float] = []
+        twin: list[float] = []
+        for turn in range(measurement.rounds):
+            order = [(pair.ours, ours), (pair.twin, twin)]
+            for work, figures in order if turn % 2 else reversed(order):
+                figures.append(await _seconds_each(work))
+    return _result(measurement, median(ours), median(twin))
+
+
+async def _seconds_each(work: Work) -> float:
+    start = perf_counter()
+    units = await work()
+    return (perf_counter() - start) / units
+
+
+def _scaled(seconds: float, unit: str) -> float:
+    """Return a duration in a unit of time, or how often it fits into a second."""
+    times = {"µs": 1e6, "ms": 1e3}.get(unit)
+    return seconds * times if times is not None else 1 / seconds
+
+
+def _result(measurement: Case, ours: float, twin: float) -> Result:
+    first, second = (_scaled(seconds, measurement.unit) for seconds in (ours, twin))
+    return Result(
+        measurement.name,
+        round(first, 3),
+        round(second, 3),
+        round(first / second, 3),
+        measurement.unit,
+        measurement.better,
+    )

@@ -1,0 +1,3 @@
+"""Fixtures that every test of the workspace may use."""
+
+pytest_plugins = ["tests.servers.plugin", "pytester"]

@@ -1,0 +1,34 @@
+"""What follows from events, in each phase."""
+
+import logging
+
+from cqrs_ddd_core import EventHandler
+from order_fulfilment.application.read_side import SalesLine
+from order_fulfilment.application.repositories import ShopRepositories
+from order_fulfilment.domain import CancellationRecorded, LinesRecorded, OrderPlaced
+
+_log = logging.getLogger(__name__)
+
+
+async def add_sales_lines(event: LinesRecorded, uow: ShopRepositories) -> None:
+    """IN_TRANSACTION: bring the read side up to date, in the commit that makes the event true."""
+    invoice = event.aggregate_id or ""
+    for line in event.lines:
+        await uow.sales_lines.add(SalesLine.of(invoice, event.kind, line))
+
+
+class Notifications(EventHandler[OrderPlaced]):
+    """AFTER_COMMIT: tells customers that we have their order; no harm when one is lost."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def handle(self, event: OrderPlaced, /) -> None:
+        """Count what would be sent; not every customer is known."""
+        self.sent += event.customer_id is not None
+
+
+async def pay_back(event: CancellationRecorded) -> None:
+    """DURABLE: money goes back, so the event waits in the outbox until this has succeeded."""
+    amount = -sum(line.amount for line in event.lines)
+    _log.info("Pay back %s for %s", amount, event.aggregate_id)

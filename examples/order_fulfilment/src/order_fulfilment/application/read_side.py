@@ -1,0 +1,74 @@
+"""What questions are answered from, and how far each file has been read."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from cqrs_ddd_core import AggregateRoot, AggregateRootMixin, InvariantViolationError
+from order_fulfilment.domain import Line, LineKind
+
+
+@dataclass
+class SalesLine(AggregateRootMixin):
+    """One accepted line, flat, so that a database can add it up."""
+
+    id: str
+    kind: LineKind
+    invoice: str
+    country: str
+    month: str
+    stock_code: str
+    description: str
+    quantity: int
+    amount: Decimal
+
+    @classmethod
+    def of(cls, invoice: str, kind: LineKind, line: Line) -> "SalesLine":
+        """Return the entry for a line of an invoice."""
+        return cls(
+            id=line.key,
+            kind=kind,
+            invoice=invoice,
+            country=line.country,
+            month=f"{line.at:%Y-%m}",
+            stock_code=line.stock_code,
+            description=line.description,
+            quantity=line.quantity,
+            amount=line.amount,
+        )
+
+
+@dataclass
+class RejectedRow(AggregateRootMixin):
+    """A row that made no sense, as it was, and why."""
+
+    id: str
+    file: str
+    number: int
+    reason: str
+    text: str
+
+    @classmethod
+    def of(cls, file: str, number: int, reason: str, text: str) -> "RejectedRow":
+        """Return the entry for a row of a file; databases do not take the character NUL."""
+        shown = text.replace("\0", "\N{SYMBOL FOR NULL}")
+        return cls(id=f"{file}:{number}", file=file, number=number, reason=reason, text=shown)
+
+
+class FileImport(AggregateRoot[str]):
+    """How far a file has been taken in; its id is a digest of the content, not a name."""
+
+    name: str
+    through: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+    def advance(self, after: int, through: int, accepted: int, rejected: int) -> None:
+        """Note that the lines behind ``after``, up to ``through``, have been dealt with."""
+        if after != self.through:
+            raise InvariantViolationError(
+                f"{self.name} has been taken in up to line {self.through}; rows behind line "
+                f"{after} cannot follow. Run the import again: it goes on where it stands."
+            )
+        self.through = through
+        self.accepted += accepted
+        self.rejected += rejected

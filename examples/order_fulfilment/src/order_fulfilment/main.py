@@ -1,0 +1,120 @@
+"""The command line: ``order-fulfilment import``, ``demo`` and ``report``."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from cqrs_ddd_core import CQRSDDDError
+from order_fulfilment.application import (
+    GetSalesReport,
+    ImportStatus,
+    ListRejects,
+    SalesReport,
+    import_file,
+)
+from order_fulfilment.infrastructure.database import open_shop
+from order_fulfilment.infrastructure.rejects_file import check_rejects, write_rejects
+from order_fulfilment.infrastructure.retail_file import RetailFile
+from order_fulfilment.infrastructure.sample import write_sample
+from order_fulfilment.presentation import as_json, progress_bar, show_report
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="A small shop on the CQRS-DDD Toolkit.", no_args_is_help=True, add_completion=False
+)
+Database = Annotated[
+    str, typer.Option("--database", help="sqlite:///, postgresql://, mysql:// or mariadb:// URL.")
+]
+DEFAULT_DATABASE = "sqlite:///order-fulfilment.sqlite"
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A CSV file in the Online Retail format.")],
+    database: Database = DEFAULT_DATABASE,
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", help="Where rows that make no sense go; NAME.rejects.csv here."),
+    ] = None,
+) -> None:
+    """Take in the invoices of FILE; a file taken in before changes nothing."""
+    with plain_errors():
+        asyncio.run(_import(file, database, rejects or Path(f"{file.stem}.rejects.csv")))
+
+
+@app.command()
+def demo(database: Database = DEFAULT_DATABASE) -> None:
+    """Take in a made-up file of a few thousand lines, then print the report."""
+    with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        sample = Path(folder, "demo.csv")
+        write_sample(sample)
+        asyncio.run(_import(sample, database, Path("demo.rejects.csv")))
+        show_report(Console(), asyncio.run(_report(database)))
+
+
+@app.command()
+def report(
+    database: Database = DEFAULT_DATABASE,
+    *,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the figures of the shop."""
+    with plain_errors():
+        figures = asyncio.run(_report(database))
+        if as_json_:
+            print(as_json(figures))
+        else:
+            show_report(Console(), figures)
+
+
+async def _import(path: Path, database: str, rejects: Path) -> None:
+    file, console = RetailFile(path), Console()
+    check_rejects(rejects, path)
+    async with open_shop(database) as shop:
+        with progress_bar(console, file.name, file.lines) as advance:
+            status = await import_file(shop.mediator, file, advance)
+        write_rejects(rejects, (await shop.mediator.query(ListRejects(file=file.id))).result)
+        _show(console, file.name, status, shop.notifications.sent, rejects)
+
+
+def _show(
+    console: Console, name: str, status: ImportStatus, confirmations: int, rejects: Path
+) -> None:
+    read = status.accepted + status.rejected
+    console.print(
+        f"{name}: {read} rows read, {status.accepted} accepted, {status.rejected} rejected; "
+        f"{confirmations} orders confirmed in this run. Rejects: {rejects}",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+
+
+async def _report(database: str) -> SalesReport:
+    async with open_shop(database) as shop:
+        return (await shop.mediator.query(GetSalesReport())).result
+
+
+@contextmanager
+def plain_errors() -> Generator[None]:
+    """Say in one line what went wrong, and end with a code other than 0."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. What was reported as done is safe; run the same command again to go on.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    except (CQRSDDDError, SQLAlchemyError, OSError) as error:
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(1) from error

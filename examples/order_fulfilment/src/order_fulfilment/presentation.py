@@ -1,0 +1,95 @@
+"""How results look, to people and to programs."""
+
+import json
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from decimal import Decimal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from order_fulfilment.application import SalesReport
+
+_CENT = Decimal("0.01")
+
+
+def money(amount: Decimal) -> str:
+    """Return ``amount`` exactly, with two decimal places or as many as it needs.
+
+    Example:
+        >>> money(Decimal("15.3")), money(Decimal("0.0010"))
+        ('15.30', '0.001')
+    """
+    plain = amount.normalize()
+    exact = plain if plain == plain.quantize(_CENT) else None
+    return format(plain if exact is None else plain.quantize(_CENT), "f")
+
+
+def as_json(report: SalesReport) -> str:
+    """Return the report as JSON; money as decimal strings."""
+    return json.dumps(report.model_dump(), indent=2, default=money)
+
+
+def show_report(console: Console, report: SalesReport) -> None:
+    """Print the report as tables."""
+    console.print(
+        _table(
+            "Sales",
+            [
+                ("orders", str(report.orders)),
+                ("cancellations", str(report.cancellations)),
+                ("rows accepted", str(report.rows_accepted)),
+                ("rows rejected", str(report.rows_rejected)),
+                ("gross revenue", money(report.gross_revenue)),
+                ("refunds", money(report.refunds)),
+                ("net revenue", money(report.net_revenue)),
+            ],
+        )
+    )
+    for title, figures in (
+        ("Net revenue by country", report.revenue_by_country),
+        ("Net revenue by month", report.revenue_by_month),
+    ):
+        console.print(_table(title, [(key, money(value)) for key, value in figures.items()]))
+    top = [(f"{p.stock_code} {p.description}", money(p.net_revenue)) for p in report.top_products]
+    console.print(_table("Top products by net revenue", top))
+    moved = sorted(report.stock_movements.items(), key=lambda item: (-item[1], item[0]))
+    console.print(
+        _table("Units out of stock, returns taken off", [(c, str(n)) for c, n in moved[:10]])
+    )
+    if len(moved) > 10:  # noqa: PLR2004
+        console.print(f"and {len(moved) - 10} more products; report --json has them all")
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table("", "", title=title, show_header=False, min_width=40)
+    table.columns[1].justify = "right"
+    for name, figure in rows:
+        table.add_row(Text(name), figure)
+    return table
+
+
+class _Rate(ProgressColumn):
+    """Lines a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate; nothing while it is not known."""
+        return Text(f"{task.speed:,.0f} lines/s" if task.speed else "")
+
+
+@contextmanager
+def progress_bar(console: Console, name: str, lines: int) -> Generator[Callable[[int], None]]:
+    """Show how far a file has been taken in, with rate and time left; nothing off a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=lines)
+        yield lambda line: progress.update(task, completed=line)

@@ -1,0 +1,330 @@
+"""What every event store promises: events for ever, in order, each stream without a gap."""
+# ruff: noqa: D102, PLR2004, PT012 - test names are sentences; a unit of work is one step
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from cqrs_ddd_core.cqrs.scope_errors import ReadOnlyUnitOfWorkError, UnitOfWorkClosedError
+from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
+from cqrs_ddd_core.primitives.errors import ConcurrencyError
+from cqrs_ddd_core.testing.conformance.samples import PLACED_AT, Order, UowFactory
+from cqrs_ddd_core.testing.conformance.steps import ask, store, version_of
+
+ORDER_1, ORDER_2 = StreamId("Order", "o-1"), StreamId("Order", "o-2")
+
+
+class _Oops(Exception):  # noqa: N818
+    """What a test raises on purpose."""
+
+
+class EventStoreConformance:
+    """Subclass, provide the fixtures ``event_store`` and ``uow_factory``, done.
+
+    ``event_store`` is empty and on the same store as the units of work of ``uow_factory`` (see
+    ``UnitOfWorkConformance``).
+    """
+
+    async def test_it_implements_the_port(self, event_store: IEventStore) -> None:
+        assert isinstance(event_store, IEventStore)
+
+    async def test_an_empty_store_has_nothing(self, event_store: IEventStore) -> None:
+        assert await _read(event_store, ORDER_1) == []
+        assert await _feed(event_store) == []
+        assert await event_store.latest_position() == 0
+
+    async def test_everything_an_event_holds_survives(self, event_store: IEventStore) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=5)
+        full = StoredEvent(
+            event_id="e-full",
+            event_type="shop.Привет",
+            stream=StreamId("Заказ", "o/1 'x'", "tenant"),
+            payload=bytes(range(256)),
+            occurred_at=datetime(2026, 3, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=5))),
+            schema_version=7,
+            correlation_id="request-1",
+            causation_id="command-1",
+            metadata={"user": "u-1", "nested": {"list": [1, None, "é", 0.5, True]}},
+        )
+        await event_store.append(full.stream, [full])
+        (stored,) = [event async for event in event_store.read_stream(full.stream)]
+        assert stored.recorded_at is not None
+        assert stored.recorded_at >= before
+        assert stored.occurred_at.tzinfo is not None
+        assert (stored.version, stored.position > 0) == (1, True)
+        assert _as_given(stored) == full
+        assert [event async for event in event_store.read_all()] == [stored]
+
+    # -- streams -------------------------------------------------------------------------------
+
+    async def test_versions_count_from_one_without_a_gap(self, event_store: IEventStore) -> None:
+        assert await event_store.append(ORDER_1, _events("a", "b")) == 2
+        assert await event_store.append(ORDER_2, _events("x", stream=ORDER_2)) == 1
+        assert await event_store.append(ORDER_1, _events("c")) == 3
+        stored = [event async for event in event_store.read_stream(ORDER_1)]
+        assert [(event.version, event.event_id) for event in stored] == [
+            (1, "a"),
+            (2, "b"),
+            (3, "c"),
+        ]
+        assert await _read(event_store, ORDER_2) == ["x"]
+
+    async def test_a_stream_is_read_behind_a_version(self, event_store: IEventStore) -> None:
+        await event_store.append(ORDER_1, _events("a", "b", "c"))
+        assert await _read(event_store, ORDER_1, after=1) == ["b", "c"]
+        assert await _read(event_store, ORDER_1, after=3) == []
+        assert await _read(event_store, ORDER_1, after=9) == []
+
+    async def test_streams_are_told_apart_by_type_id_and_tenant(
+        self, event_store: IEventStore
+    ) -> None:
+        streams = [
+            StreamId("Order", "1"),
+            StreamId("order", "1"),
+            StreamId("Order", "1 "),
+            StreamId("Invoice", "1"),
+            StreamId("Order", "1", "a"),
+            StreamId("Order", "1", "A"),
+        ]
+        for number, stream in enumerate(streams):
+            new = _events(f"e-{number}", stream=stream)
+            assert await event_store.append(stream, new, ExpectedVersion.NO_STREAM) == 1
+        for number, stream in enumerate(streams):
+            assert await _read(event_store, stream) == [f"e-{number}"]
+
+    async def test_many_events_are_appended_and_read_at_once(
+        self, event_store: IEventStore
+    ) -> None:
+        ids = [f"e-{number:04}" for number in range(1_100)]
+        assert await event_store.append(ORDER_1, _events(*ids)) == 1_100
+        assert await _read(event_store, ORDER_1) == ids
+        assert await _feed(event_store) == ids
+
+    # -- the expected version ------------------------------------------------------------------
+
+    async def test_an_exact_version_must_be_the_streams(self, event_store: IEventStore) -> None:
+        assert await event_store.append(ORDER_1, _events("a"), 0) == 1
+        assert await event_store.append(ORDER_1, _events("b", "c"), 1) == 3
+        for wrong in (0, 1, 2, 4):
+            with pytest.raises(ConcurrencyError) as refusal:
+                await event_store.append(ORDER_1, _events("other"), wrong)
+            assert (refusal.value.expected, refusal.value.actual) == (wrong, 3)
+            assert "o-1" in refusal.value.target
+        assert await _read(event_store, ORDER_1) == ["a", "b", "c"]
+
+    async def test_no_stream_means_a_new_one(self, event_store: IEventStore) -> None:
+        await event_store.append(ORDER_1, _events("a"), ExpectedVersion.NO_STREAM)
+        with pytest.raises(ConcurrencyError):
+            await event_store.append(ORDER_1, _events("b"), ExpectedVersion.NO_STREAM)
+        assert await _read(event_store, ORDER_1) == ["a"]
+
+    async def test_stream_exists_means_at_least_one_event(self, event_store: IEventStore) -> None:
+        with pytest.raises(ConcurrencyError):
+            await event_store.append(ORDER_1, _events("a"), ExpectedVersion.STREAM_EXISTS)
+        await event_store.append(ORDER_1, _events("a"))
+        assert await event_store.append(ORDER_1, _events("b"), ExpectedVersion.STREAM_EXISTS) == 2
+
+    async def test_any_means_any(self, event_store: IEventStore) -> None:
+        assert await event_store.append(ORDER_1, _events("a"), ExpectedVersion.ANY) == 1
+        assert await event_store.append(ORDER_1, _events("b"), ExpectedVersion.ANY) == 2
+
+    @pytest.mark.parametrize(
+        "expected", [1, ExpectedVersion.ANY, ExpectedVersion.STREAM_EXISTS], ids=str
+    )
+    async def test_the_same_events_again_change_nothing(
+        self, event_store: IEventStore, uow_factory: UowFactory, expected: int
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+        assert await event_store.append(ORDER_1, _events("b", "c"), expected) == 3
+        assert await event_store.append(ORDER_1, _events("b", "c"), expected) == 3
+        async with uow_factory() as uow:
+            assert await event_store.append(ORDER_1, _events("b", "c"), expected, uow) == 3
+        assert await _read(event_store, ORDER_1) == await _feed(event_store) == ["a", "b", "c"]
+
+    async def test_the_same_events_elsewhere_in_the_stream_are_refused(
+        self, event_store: IEventStore
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a", "b"))
+        with pytest.raises(ConcurrencyError):
+            await event_store.append(ORDER_1, _events("b"), 0)
+        assert await _read(event_store, ORDER_1) == ["a", "b"]
+
+    async def test_of_many_who_append_at_one_version_one_wins(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+
+        async def append(number: int) -> int:
+            async with uow_factory() as uow:
+                await event_store.append(ORDER_1, _events(f"n-{number}"), 1, uow)
+            return number
+
+        outcomes = await asyncio.gather(
+            *(append(number) for number in range(8)), return_exceptions=True
+        )
+        winners = [outcome for outcome in outcomes if isinstance(outcome, int)]
+        losers = [outcome for outcome in outcomes if isinstance(outcome, ConcurrencyError)]
+        assert (len(winners), len(losers)) == (1, 7)
+        assert await _read(event_store, ORDER_1) == ["a", f"n-{winners[0]}"]
+
+    # -- the feed ------------------------------------------------------------------------------
+
+    async def test_the_feed_has_all_streams_in_the_order_of_their_appends(
+        self, event_store: IEventStore
+    ) -> None:
+        await event_store.append(ORDER_2, _events("z", stream=ORDER_2))
+        await event_store.append(ORDER_1, _events("c", "a"))
+        await event_store.append(ORDER_2, _events("b", stream=ORDER_2))
+        stored = [event async for event in event_store.read_all()]
+        assert [event.event_id for event in stored] == ["z", "c", "a", "b"]
+        positions = [event.position for event in stored]
+        assert positions == sorted(set(positions))
+        assert positions[0] >= 1
+        assert await event_store.latest_position() == positions[-1]
+        for number, position in enumerate(positions):
+            assert await _feed(event_store, after=position) == ["z", "c", "a", "b"][number + 1 :]
+
+    async def test_a_stream_and_the_feed_tell_the_same_positions(
+        self, event_store: IEventStore
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+        await event_store.append(ORDER_2, _events("x", stream=ORDER_2))
+        await event_store.append(ORDER_1, _events("b"))
+        of_stream = [event async for event in event_store.read_stream(ORDER_1)]
+        of_feed = [event async for event in event_store.read_all() if event.stream == ORDER_1]
+        assert of_stream == of_feed
+
+    # -- the transaction -----------------------------------------------------------------------
+
+    @pytest.mark.parametrize("given", [True, False], ids=["given", "current"])
+    async def test_events_are_there_once_their_unit_of_work_has_committed(
+        self, event_store: IEventStore, uow_factory: UowFactory, given: bool
+    ) -> None:
+        async with uow_factory() as uow:
+            await uow.orders.add(Order(id="o-1"))
+            await event_store.append(ORDER_1, _events("a"), 0, uow if given else None)
+            await event_store.append(ORDER_1, _events("b"), 1, uow if given else None)
+        assert await _read(event_store, ORDER_1) == await _feed(event_store) == ["a", "b"]
+        assert await version_of(uow_factory, "o-1") == 1
+
+    @pytest.mark.parametrize("given", [True, False], ids=["given", "current"])
+    async def test_events_of_a_failed_unit_of_work_never_were(
+        self, event_store: IEventStore, uow_factory: UowFactory, given: bool
+    ) -> None:
+        with pytest.raises(_Oops):
+            async with uow_factory() as uow:
+                await uow.orders.add(Order(id="o-1"))
+                await event_store.append(ORDER_1, _events("a"), 0, uow if given else None)
+                raise _Oops
+        assert await _read(event_store, ORDER_1) == await _feed(event_store) == []
+        assert await event_store.latest_position() == 0
+        assert await version_of(uow_factory, "o-1") is None
+        assert await event_store.append(ORDER_1, _events("a"), 0) == 1
+
+    async def test_events_go_with_a_commit_that_is_refused(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        await store(uow_factory, Order(id="taken"))
+        with pytest.raises(ConcurrencyError):
+            async with uow_factory() as uow:
+                await event_store.append(ORDER_1, _events("a"), 0, uow)
+                await uow.orders.add(Order(id="taken"))
+        assert await _read(event_store, ORDER_1) == []
+
+    async def test_a_refused_append_takes_the_aggregates_with_it(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+        with pytest.raises(ConcurrencyError):
+            async with uow_factory() as uow:
+                await uow.orders.add(Order(id="o-1"))
+                await event_store.append(ORDER_1, _events("b"), 0, uow)
+        assert await version_of(uow_factory, "o-1") is None
+
+    async def test_a_savepoint_takes_back_the_events_of_its_block(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        async with uow_factory() as uow:
+            await event_store.append(ORDER_1, _events("before"), 0, uow)
+            with pytest.raises(_Oops):
+                async with uow.savepoint():
+                    await event_store.append(ORDER_1, _events("inside"), 1, uow)
+                    raise _Oops
+            assert await event_store.append(ORDER_1, _events("after"), 1, uow) == 2
+        assert await _read(event_store, ORDER_1) == ["before", "after"]
+
+    async def test_a_unit_of_work_sees_its_own_events(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+        async with uow_factory() as uow:
+            await event_store.append(ORDER_1, _events("b"), 1)
+            assert await _read(event_store, ORDER_1) == ["a", "b"]
+            events = [event async for event in event_store.read_stream(ORDER_1, uow=uow)]
+            assert [event.version for event in events] == [1, 2]
+            with pytest.raises(ConcurrencyError):
+                async with uow.savepoint():
+                    await event_store.append(ORDER_1, _events("c"), 1, uow)
+            await uow.rollback()
+            assert await _read(event_store, ORDER_1) == ["a"]
+
+    async def test_the_feed_has_only_what_is_committed(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        await event_store.append(ORDER_1, _events("a"))
+        async with uow_factory() as uow:
+            await event_store.append(ORDER_1, _events("b"), 1, uow)
+            await uow.flush()
+            assert await _feed(event_store) == ["a"]
+        assert await _feed(event_store) == ["a", "b"]
+
+    async def test_a_unit_of_work_that_has_ended_is_refused(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        async with uow_factory() as uow:
+            await event_store.append(ORDER_1, _events("a"), 0, uow)
+        with pytest.raises(UnitOfWorkClosedError):
+            await event_store.append(ORDER_1, _events("b"), 1, uow)
+        assert await _read(event_store, ORDER_1) == ["a"]
+
+    async def test_a_query_cannot_append(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        async def answer(_: Any, uow: Any) -> list[str]:
+            with pytest.raises(ReadOnlyUnitOfWorkError):
+                await event_store.append(ORDER_1, _events("b"), 1, uow)
+            return await _read(event_store, ORDER_1)
+
+        await event_store.append(ORDER_1, _events("a"))
+        assert await ask(uow_factory, answer) == ["a"]
+        assert await _read(event_store, ORDER_1) == ["a"]
+
+
+def _events(*ids: str, stream: StreamId = ORDER_1) -> list[StoredEvent]:
+    return [
+        StoredEvent(
+            event_id=event_id,
+            event_type="Renamed",
+            stream=stream,
+            payload=b"{}",
+            occurred_at=PLACED_AT,
+        )
+        for event_id in ids
+    ]
+
+
+def _as_given(stored: StoredEvent) -> StoredEvent:
+    """Return an event without what the store added."""
+    return replace(stored, version=0, position=0, recorded_at=None)
+
+
+async def _read(event_store: IEventStore, stream: StreamId, after: int = 0) -> list[str]:
+    events = event_store.read_stream(stream, after_version=after)
+    return [event.event_id async for event in events]
+
+
+async def _feed(event_store: IEventStore, after: int = 0) -> list[str]:
+    return [event.event_id async for event in event_store.read_all(after_position=after)]

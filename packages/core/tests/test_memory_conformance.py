@@ -1,0 +1,128 @@
+"""The adapters in memory keep the promises of their ports."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cqrs_ddd_core import (
+    InMemoryCacheService,
+    InMemoryDatabase,
+    InMemoryEventStore,
+    InMemoryIdempotencyStore,
+    InMemoryLockStrategy,
+    InMemoryOutboxStorage,
+    InMemoryRepository,
+    InMemoryUnitOfWork,
+    JsonMessageCodec,
+    LockAcquisitionError,
+    ResourceIdentifier,
+    repository,
+    use_clock,
+)
+from cqrs_ddd_core.testing import ManualClock
+from cqrs_ddd_core.testing.conformance import (
+    CacheServiceConformance,
+    ConcurrentUnitOfWorkConformance,
+    EventStoreConformance,
+    IdempotencyStoreConformance,
+    LockStrategyConformance,
+    MessageCodecConformance,
+    OutboxStorageConformance,
+    RepositoryConformance,
+    SearchConformance,
+    StandaloneRepositoryConformance,
+    UnitOfWorkConformance,
+)
+from cqrs_ddd_core.testing.conformance.samples import Order
+
+
+class SampleUnitOfWork(InMemoryUnitOfWork):
+    orders = repository(Order, table="orders")
+
+
+@pytest.fixture
+def uow_factory() -> Callable[[], SampleUnitOfWork]:
+    database = InMemoryDatabase()
+    return lambda: SampleUnitOfWork(database)
+
+
+class TestInMemoryUnitOfWork(UnitOfWorkConformance):
+    pass
+
+
+class TestInMemoryUnitOfWorkBesideOthers(ConcurrentUnitOfWorkConformance):
+    pass
+
+
+class TestInMemoryRepositoryOfAUnitOfWork(RepositoryConformance):
+    pass
+
+
+class TestInMemoryRepository(StandaloneRepositoryConformance):
+    @pytest.fixture
+    def orders(self) -> InMemoryRepository[Order, str]:
+        return InMemoryRepository[Order, str]()
+
+
+class TestInMemorySearch(SearchConformance):
+    pass
+
+
+class TestInMemoryOutboxStorage(OutboxStorageConformance):
+    @pytest.fixture
+    def outbox(self) -> InMemoryOutboxStorage:
+        return InMemoryOutboxStorage()
+
+
+class TestInMemoryEventStore(EventStoreConformance):
+    @pytest.fixture
+    def event_store(self) -> InMemoryEventStore:
+        return InMemoryEventStore()
+
+
+class TestInMemoryIdempotencyStore(IdempotencyStoreConformance):
+    @pytest.fixture
+    def idempotency_store(self) -> InMemoryIdempotencyStore:
+        return InMemoryIdempotencyStore()
+
+
+class TestInMemoryLockStrategy(LockStrategyConformance):
+    @pytest.fixture
+    def locks(self) -> InMemoryLockStrategy:
+        return InMemoryLockStrategy()
+
+    async def test_leases_end_by_the_clock_in_force(self, locks: InMemoryLockStrategy) -> None:
+        order = ResourceIdentifier("Order", "o-1")
+        clock = ManualClock()
+        with use_clock(clock):
+            first = await locks.acquire(order, ttl=30)
+            clock.advance(20)
+            assert await first.renew(30)
+            clock.advance(29)
+            with pytest.raises(LockAcquisitionError):
+                await locks.acquire(order, timeout=0)
+            clock.advance(1)
+            second = await locks.acquire(order, timeout=0)
+            assert second.fencing_token > first.fencing_token
+            assert not await first.renew(30)
+
+
+class TestInMemoryCacheService(CacheServiceConformance):
+    @pytest.fixture
+    def cache(self) -> InMemoryCacheService:
+        return InMemoryCacheService()
+
+    async def test_values_end_by_the_clock_in_force(self, cache: InMemoryCacheService) -> None:
+        clock = ManualClock()
+        with use_clock(clock):
+            await cache.set("k", "value", ttl=30)
+            clock.advance(29)
+            assert await cache.get("k") == "value"
+            clock.advance(1)
+            assert await cache.get("k") is None
+
+
+class TestJsonMessageCodec(MessageCodecConformance):
+    @pytest.fixture
+    def codec(self) -> JsonMessageCodec:
+        return JsonMessageCodec()

@@ -1,0 +1,40 @@
+"""How a storage takes part in the unit of work that is given or current."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from cqrs_ddd_core.cqrs.scope import current_scope
+from cqrs_ddd_core.primitives.errors import PersistenceError
+from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork, engine_of
+
+
+@asynccontextmanager
+async def joined(
+    session_factory: async_sessionmaker[AsyncSession], uow: Any = None
+) -> AsyncGenerator[SQLAlchemyUnitOfWork]:
+    """Yield ``uow``, else the current unit of work, else one that commits at the end.
+
+    Raises:
+        PersistenceError: that unit of work is on another database, so what is written here would
+            not be committed together with it.
+    """
+    if uow is None:
+        scope = current_scope()
+        uow = scope.uow if scope is not None else None
+    if uow is None:
+        own = SQLAlchemyUnitOfWork(session_factory)
+        try:
+            yield own
+            await own.commit()
+        finally:
+            await own.close()
+        return
+    if not isinstance(uow, SQLAlchemyUnitOfWork) or uow.engine is not engine_of(session_factory):
+        raise PersistenceError(
+            f"The unit of work is a {type(uow).__name__} on another database or engine, so the two "
+            "cannot commit together. Make both with the same session factory."
+        )
+    yield uow

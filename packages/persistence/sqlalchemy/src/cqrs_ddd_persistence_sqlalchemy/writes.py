@@ -1,0 +1,220 @@
+"""Writes that wait for the end of the transaction and then go to the server together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Connection,
+    Delete,
+    Executable,
+    Insert,
+    Integer,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from cqrs_ddd_persistence_sqlalchemy.errors import sqlstate_of
+
+_DIVISION_BY_ZERO = "22012"
+Row = Mapping[str, Any]
+
+
+class Template(NamedTuple):
+    """An INSERT, UPDATE or DELETE of one row, its values left open.
+
+    Attributes:
+        table: where.
+        kind: "insert", "update" or "delete".
+        columns: the columns to be set.
+        key: the columns that say which row; their values are given as ``key_<column>``.
+    """
+
+    table: Table
+    kind: str
+    columns: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+
+    def statement(self, prefix: str = "") -> Insert | Update | Delete:
+        """Return the statement; ``prefix`` begins the names of its parameters."""
+        columns = self.table.c
+        values = {
+            name: bindparam(f"{prefix}{name}", type_=columns[name].type) for name in self.columns
+        }
+        if self.kind == "insert":
+            return insert(self.table).values(values)
+        found = update(self.table).values(values) if self.kind == "update" else delete(self.table)
+        for name in self.key:
+            parameter = bindparam(f"{prefix}key_{name}", type_=columns[name].type)
+            found = found.where(columns[name] == parameter)
+        return found
+
+
+class Write(NamedTuple):
+    """Rows to be written by one template.
+
+    Attributes:
+        rows: the parameters of each row.
+        on_error: returns what the database's error means.
+        on_miss: raises, if the row is not as an UPDATE or DELETE expects it; runs on the same
+            connection.
+    """
+
+    template: Template
+    rows: Sequence[Row]
+    on_error: Callable[[DBAPIError], Exception]
+    on_miss: Callable[[Connection], None] | None = None
+
+
+class WriteQueue:
+    """The writes of one unit of work that the database has not seen yet.
+
+    On PostgreSQL, single rows of different tables go in one statement: one round trip for an
+    aggregate, its events and its outbox messages.
+    """
+
+    def __init__(self) -> None:
+        self._writes: list[Write] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._writes)
+
+    def add(self, write: Write) -> None:
+        """Put ``write`` behind the others."""
+        self._writes.append(write)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._writes.clear()
+
+    @property
+    def are_one_statement(self) -> bool:
+        """Whether all of them can go in one statement, on PostgreSQL."""
+        groups = _groups(self._writes)
+        return len(groups) == 1 and len(groups[0][0].rows) == 1
+
+    def run_at_once(self, connection: Connection) -> None:
+        """Send all of them in one statement, which changes nothing if one of them misses its row.
+
+        Raises:
+            Exception: what ``on_error`` and ``on_miss`` say.
+        """
+        writes, self._writes = self._writes, []
+        guarded = tuple(write.on_miss is not None for write in writes)
+        statement = _together(tuple(write.template for write in writes), guarded)
+        try:
+            connection.execute(statement, _parameters(writes))
+        except DBAPIError as error:
+            if sqlstate_of(error) == _DIVISION_BY_ZERO:
+                for write in writes:
+                    if write.on_miss is not None:
+                        write.on_miss(connection)
+            raise _culprit(writes, error).on_error(error) from error
+
+    def run(self, connection: Connection) -> None:
+        """Send all of them, in order.
+
+        Raises:
+            Exception: what ``on_error`` and ``on_miss`` say.
+        """
+        writes, self._writes = self._writes, []
+        if connection.dialect.name != "postgresql":
+            for write in writes:
+                _run_alone(connection, write)
+            return
+        for group in _groups(writes):
+            if len(group) == 1:
+                _run_alone(connection, group[0])
+            else:
+                _run_together(connection, group)
+
+
+def _groups(writes: Sequence[Write]) -> list[list[Write]]:
+    """Put neighbours together that may go in one statement: one row each, no table twice."""
+    groups: list[list[Write]] = []
+    tables: set[Table] = set()
+    for write in writes:
+        single = len(write.rows) == 1
+        if groups and single and tables and write.template.table not in tables:
+            groups[-1].append(write)
+        else:
+            groups.append([write])
+            tables = set()
+        if single:
+            tables.add(write.template.table)
+    return groups
+
+
+@lru_cache(maxsize=1024)
+def _alone(template: Template) -> Insert | Update | Delete:
+    return template.statement()
+
+
+def _run_alone(connection: Connection, write: Write) -> None:
+    if write.template.kind == "insert":
+        rows = write.rows if len(write.rows) > 1 else write.rows[0]
+        try:
+            connection.execute(_alone(write.template), rows)
+        except DBAPIError as error:
+            raise write.on_error(error) from error
+        return
+    for row in write.rows:
+        try:
+            found = connection.execute(_alone(write.template), row).rowcount
+        except DBAPIError as error:
+            raise write.on_error(error) from error
+        if found != 1 and write.on_miss is not None:
+            write.on_miss(connection)
+
+
+@lru_cache(maxsize=1024)
+def _together(templates: tuple[Template, ...], guarded: tuple[bool, ...]) -> Executable:
+    """Return one statement that does what all of them do and counts the rows of each.
+
+    Where a guarded one finds no row, the statement divides by zero, so that nothing is written.
+    """
+    counts: list[Any] = []
+    parts: list[CTE] = []
+    for place, (template, is_guarded) in enumerate(zip(templates, guarded, strict=True)):
+        statement = template.statement(f"w{place}_")
+        part = statement.returning(literal_column("1", Integer()).label("one")).cte(f"w{place}")
+        count = select(func.count()).select_from(part).scalar_subquery()
+        counts.append(literal_column("1").op("/")(count) if is_guarded else count)
+        parts.append(part)
+    return select(*counts).add_cte(*parts)
+
+
+def _parameters(writes: Sequence[Write]) -> dict[str, Any]:
+    return {
+        f"w{place}_{name}": value
+        for place, write in enumerate(writes)
+        for name, value in write.rows[0].items()
+    }
+
+
+def _run_together(connection: Connection, writes: Sequence[Write]) -> None:
+    statement = _together(tuple(write.template for write in writes), (False,) * len(writes))
+    try:
+        counts = connection.execute(statement, _parameters(writes)).one()
+    except DBAPIError as error:
+        raise _culprit(writes, error).on_error(error) from error
+    for write, found in zip(writes, counts, strict=True):
+        if found != 1 and write.on_miss is not None:
+            write.on_miss(connection)
+
+
+def _culprit(writes: Sequence[Write], error: DBAPIError) -> Write:
+    """Return the write that the error is about, by the table that the server names."""
+    cause: Any = getattr(error.orig, "__cause__", None)
+    diagnosis: Any = getattr(error.orig, "diag", cause)
+    name: str | None = getattr(diagnosis, "table_name", None)
+    return next((write for write in writes if write.template.table.name == name), writes[0])

@@ -1,0 +1,1 @@
+"""Tests of what crosses packages, and the real servers that all tests share."""

@@ -1,0 +1,1 @@
+"""Real servers for tests: found where they run, or started for the session."""
