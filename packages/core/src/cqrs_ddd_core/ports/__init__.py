@@ -8,8 +8,10 @@ from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
 from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory, IHandlerScope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
+from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
@@ -23,6 +25,7 @@ __all__ = [
     "ActiveLock",
     "Aggregation",
     "Change",
+    "DuplicateMessageError",
     "ExpectedVersion",
     "IAggregateGateway",
     "ICacheService",
@@ -33,9 +36,11 @@ __all__ = [
     "IHandlerFactory",
     "IHandlerScope",
     "IIdempotencyStore",
+    "IInboxStorage",
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessagePublisher",
     "IMiddleware",
     "IOutboxStorage",
     "IQueryBus",
