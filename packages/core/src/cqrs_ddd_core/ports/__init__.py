@@ -13,6 +13,21 @@ from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
+from cqrs_ddd_core.ports.outbox_operations import DeadLetter, IOutboxOperations, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_relay import (
+    BlockedKey,
+    DueKey,
+    DueKeys,
+    FailedKey,
+    IOutboxRelayStorage,
+    RelayLease,
+    RelayLeaseLostError,
+    Settlement,
+    WaitingBatch,
+    WaitingMessage,
+    order_key_of,
+    slot_of,
+)
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
 from cqrs_ddd_core.ports.repository import IRepository
@@ -24,9 +39,14 @@ from cqrs_ddd_core.ports.validator import IValidator
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "BlockedKey",
     "Change",
+    "DeadLetter",
+    "DueKey",
+    "DueKeys",
     "DuplicateMessageError",
     "ExpectedVersion",
+    "FailedKey",
     "IAggregateGateway",
     "ICacheService",
     "ICommandBus",
@@ -42,6 +62,8 @@ __all__ = [
     "IMessageCodec",
     "IMessagePublisher",
     "IMiddleware",
+    "IOutboxOperations",
+    "IOutboxRelayStorage",
     "IOutboxStorage",
     "IQueryBus",
     "IRepository",
@@ -51,11 +73,19 @@ __all__ = [
     "NextHandler",
     "Ordering",
     "OutboxMessage",
+    "OutboxStatistics",
     "QueryOptions",
+    "RelayLease",
+    "RelayLeaseLostError",
     "SearchResult",
     "SearchSource",
+    "Settlement",
     "StoredEvent",
     "StreamId",
+    "WaitingBatch",
+    "WaitingMessage",
     "decode_cursor",
     "encode_cursor",
+    "order_key_of",
+    "slot_of",
 ]
