@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,7 +31,7 @@ class OutboxOperations(OutboxBase):
         )
 
         async def work(connection: AsyncConnection) -> OutboxStatistics:
-            async def number(statement: Select[tuple[int]]) -> int:
+            async def number(statement: Select[Any]) -> int:
                 return (await connection.execute(statement)).scalar_one()
 
             recorded_at = (await connection.execute(oldest)).scalar()
@@ -52,7 +53,7 @@ class OutboxOperations(OutboxBase):
                 ),
             )
 
-        return await self._in_transaction(work)
+        return await self._reading(work)
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """Return at most ``limit`` dead letters, the longest dead first."""
@@ -77,7 +78,7 @@ class OutboxOperations(OutboxBase):
             .order_by(blocked.c.failed_at, blocked.c.head)
             .limit(limit)
         )
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         return [
             DeadLetter(
                 message_of(row),
@@ -94,7 +95,7 @@ class OutboxOperations(OutboxBase):
         blocked = self._tables.blocked
 
         async def work(connection: AsyncConnection) -> int:
-            heads = list((await connection.execute(self._dead(message_ids))).scalars())
+            heads = await self._dead(connection, message_ids)
             again = update(blocked).where(self._is_dead(heads))
             values = {"due_at": now_plus(0.0), "attempts": 0}
             return (await connection.execute(again.values(values))).rowcount
@@ -106,15 +107,17 @@ class OutboxOperations(OutboxBase):
         messages, blocked = self._tables.messages, self._tables.blocked
 
         async def work(connection: AsyncConnection) -> int:
-            heads = list((await connection.execute(self._dead(message_ids))).scalars())
+            heads = await self._dead(connection, message_ids)
             await connection.execute(delete(messages).where(messages.c.id.in_(heads)))
             freed = update(blocked).where(self._is_dead(heads)).values(due_at=now_plus(0.0))
             return (await connection.execute(freed)).rowcount
 
         return await self._in_transaction(work)
 
-    def _dead(self, message_ids: Sequence[str] | None) -> Select[tuple[int]]:
-        """Return the statement that finds dead letters, and locks them against each other."""
+    async def _dead(
+        self, connection: AsyncConnection, message_ids: Sequence[str] | None
+    ) -> list[int]:
+        """Return where dead letters stand, and lock them against other operators."""
         messages, blocked = self._tables.messages, self._tables.blocked
         found = (
             select(blocked.c.head)
@@ -122,7 +125,9 @@ class OutboxOperations(OutboxBase):
             .where(blocked.c.due_at.is_(None))
             .with_for_update(of=blocked)
         )
-        return found if message_ids is None else found.where(messages.c.message_id.in_(message_ids))
+        if message_ids is not None:
+            found = found.where(messages.c.message_id.in_(message_ids))
+        return [row[0] for row in await connection.execute(found)]
 
     def _is_dead(self, heads: Sequence[int]) -> ColumnElement[bool]:
         blocked = self._tables.blocked
