@@ -70,7 +70,7 @@ class MoodyBroker(FileBroker):
             if not Storage.transactions:
                 hold.rename(self._folder / f"held-{os.getpid()}")
                 os.kill(os.getpid(), signal.SIGSTOP)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 class Storage(SQLAlchemyOutboxStorage):

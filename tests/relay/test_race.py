@@ -157,11 +157,8 @@ async def _pause_a_relay_while_it_publishes(running: Race) -> None:
     hold, held = (running.mood(f"{word}-{victim.pid}") for word in ("hold", "held"))
     hold.touch()
 
-    async def is_held() -> bool:
-        await running.save(1)
-        return held.exists()
-
-    await until(is_held, LONG)
+    await running.save(3)
+    await until(held.exists, LONG)
     await until(lambda: _relays_at_work(running, len(running.relays) - 1), LONG)
     await running.save(5)
     await until(running.has_arrived(POISON), LONG)
