@@ -1,6 +1,7 @@
 """Engines set up so that the promises of the unit of work hold on every database."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -49,8 +50,8 @@ def create_engine(url: str, **options: Any) -> AsyncEngine:
     if backend in {"mysql", "mariadb"}:
         options.setdefault("isolation_level", "READ COMMITTED")
         options.setdefault("pool_recycle", 3600)
-    arguments = _CONNECT_ARGUMENTS.get(driver, {})
-    options["connect_args"] = {**arguments, **options.get("connect_args", {})}
+    ours = _CONNECT_ARGUMENTS.get(driver, {})
+    options["connect_args"] = _together(ours, options.get("connect_args", {}))
     engine = new_engine(parsed, options)
     if backend == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
@@ -94,6 +95,16 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "aiosqlite": {"factory": ToolkitConnection, "timeout": 30, "isolation_level": None},
 }
+
+
+def _together(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's arguments for the driver on top of ours; settings are put together."""
+    both = {**ours, **theirs}
+    if "server_settings" in theirs and "server_settings" in ours:
+        both["server_settings"] = {**ours["server_settings"], **theirs["server_settings"]}
+    if "options" in theirs and "options" in ours:
+        both["options"] = f"{ours['options']} {theirs['options']}"
+    return both
 
 
 def _json_text(value: Any) -> str:
