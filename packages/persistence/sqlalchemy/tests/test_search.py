@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.pool import QueuePool
 
 from cqrs_ddd_core import AggregateRoot, QueryOptions, repository
+from cqrs_ddd_core.testing import until
 from cqrs_ddd_persistence_sqlalchemy import AggregateMapping, SQLAlchemyUnitOfWork, create_schema
 from cqrs_ddd_specifications import AttributeSpecification, Operator
 
@@ -116,7 +117,11 @@ async def test_the_rows_wait_on_the_server_until_the_stream_is_left(depot: Sql) 
             break
         if "asyncpg" in depot.url:  # with which SQLAlchemy leaves it to the end of the transaction
             await uow.commit()
-        assert await _open_cursors(uow) == before
+
+        async def is_closed() -> bool:
+            return await _open_cursors(uow) == before
+
+        await until(is_closed, timeout=30)
 
 
 async def test_mariadb_reads_page_by_page_behind_the_last_row(mariadb_sql: Sql) -> None:
