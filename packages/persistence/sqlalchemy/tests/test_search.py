@@ -250,9 +250,9 @@ async def test_counts_figures_groups_and_projections_come_from_the_database(depo
         figures = await result.aggregations()
         assert figures == {"weight_sum": 100, "weight_avg": 2.0, "city_count": 40 - 5}
         groups = QueryOptions().with_grouping("city").with_aggregation("weight", "sum")
-        by_city = {
-            row["city"]: row["weight_sum"] for row in await (await uow.parcels.search(groups))
-        }
+        found: Any = await uow.parcels.search(groups)
+        rows: list[dict[str, Any]] = await found
+        by_city: dict[Any, int] = {row["city"]: row["weight_sum"] for row in rows}
         assert set(by_city) == {None, "Riga", "Oslo", "Łódź"}
         assert sum(by_city.values()) == 450
         assert await (await uow.parcels.search(groups)).total_count() == 4
