@@ -15,6 +15,7 @@ from cqrs_ddd_persistence_sqlalchemy.figures import Figures
 from cqrs_ddd_persistence_sqlalchemy.mapping import IMapping
 from cqrs_ddd_persistence_sqlalchemy.specifications import compiled, dialect_named
 from cqrs_ddd_persistence_sqlalchemy.specifications.fields import resolver_of
+from cqrs_ddd_persistence_sqlalchemy.specifications.missing import missing_operator
 
 if TYPE_CHECKING:
     from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
@@ -202,7 +203,10 @@ class SQLAlchemySearch(Generic[T]):
             raise self._translated(error) from error
 
     def _translated(self, error: DBAPIError) -> Exception:
-        return translated(error, f"The search for {self._mapping.aggregate_type.__name__}")
+        database = self._uow.engine.dialect.name
+        missing = missing_operator(error, self._options.specification, database)
+        name = self._mapping.aggregate_type.__name__
+        return missing or translated(error, f"The search for {name}")
 
 
 def _cut(statement: Select[Any], options: QueryOptions) -> Select[Any]:

@@ -1,0 +1,176 @@
+"""Operators that not every database has: what they answer, and what is said where they lack."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from cqrs_ddd_core import AggregateRoot, repository
+from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyUnitOfWork,
+    create_schema,
+    create_session_factory,
+)
+from cqrs_ddd_specifications import AttributeSpecification, Operator, UnsupportedOperatorError
+from cqrs_ddd_specifications.operators import DISTANCE_OPERATORS, GEOMETRY_OPERATORS
+
+from .conftest import Sql
+
+
+class Place(AggregateRoot[str]):
+    name: str = ""
+    shape: dict[str, Any] | None = None
+
+
+class MapUnitOfWork(SQLAlchemyUnitOfWork):
+    places = repository(Place)
+
+
+def _square(x: float, y: float, size: float) -> dict[str, Any]:
+    corners = [(x, y), (x + size, y), (x + size, y + size), (x, y + size), (x, y)]
+    return {"type": "Polygon", "coordinates": [[list(corner) for corner in corners]]}
+
+
+def _line(*points: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "LineString", "coordinates": [list(point) for point in points]}
+
+
+def _point(x: float, y: float) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": [x, y]}
+
+
+# The shape that is asked about is the square from (0, 0) to (10, 10); no answer hangs on whether
+# a boundary belongs to a shape.
+ASKED = _square(0, 0, 10)
+PLACES: dict[str, dict[str, Any] | None] = {
+    "point inside": _point(5, 5),
+    "point far": _point(50, 50),
+    "point near": _point(13, 5),
+    "small inside": _square(2, 2, 3),
+    "large around": _square(-5, -5, 30),
+    "same": _square(0, 0, 10),
+    "overlapping": _square(5, 5, 10),
+    "touching": _square(10, 0, 5),
+    "far": _square(100, 100, 5),
+    "line through": _line((-5, 5), (15, 5)),
+    "unknown": None,
+}
+INSIDE = {"point inside", "small inside", "same"}
+MEETING = {*INSIDE, "large around", "overlapping", "touching", "line through"}
+ANSWERS: dict[Operator, set[str]] = {
+    Operator.INTERSECTS: MEETING,
+    Operator.BBOX_INTERSECTS: MEETING,
+    Operator.WITHIN: INSIDE,
+    Operator.CONTAINS_GEOM: {"large around", "same"},
+    Operator.TOUCHES: {"touching"},
+    Operator.CROSSES: {"line through"},
+    Operator.OVERLAPS: {"overlapping"},
+    Operator.DISJOINT: {"point far", "point near", "far"},
+    Operator.GEOM_EQUALS: {"same"},
+    Operator.DISTANCE_LT: {*MEETING, "point near"},
+    Operator.DWITHIN: {*MEETING, "point near"},
+}
+
+
+@pytest.fixture
+async def places(sql: Sql) -> Sql:
+    await create_schema(sql.engine, MapUnitOfWork)
+    async with MapUnitOfWork(sql.session_factory) as uow:
+        for name, shape in PLACES.items():
+            await uow.places.add(Place(id=name, name=name, shape=shape))
+    return sql
+
+
+async def _found(sql: Sql, attr: str, operator: Operator, operand: Any) -> set[str]:
+    asked = AttributeSpecification(attr, operator, operand)
+    async with MapUnitOfWork(sql.session_factory) as uow:
+        return {place.id for place in await (await uow.places.search(asked))}
+
+
+def test_every_geometry_operator_has_an_answer() -> None:
+    assert set(ANSWERS) == set(GEOMETRY_OPERATORS)
+
+
+async def _has_postgis(sql: Sql) -> bool:
+    async with sql.engine.connect() as connection:
+        found = await connection.execute(text("SELECT 1 FROM pg_proc WHERE proname = 'st_within'"))
+        return found.first() is not None
+
+
+@pytest.mark.parametrize("operator", ANSWERS, ids=lambda operator: operator.value)
+async def test_shapes_are_found_where_the_database_has_geometry(
+    places: Sql, operator: Operator
+) -> None:
+    if places.is_postgres and not await _has_postgis(places):
+        pytest.skip("this PostgreSQL has no PostGIS")
+    operand: Any = (ASKED, 4.0) if operator in DISTANCE_OPERATORS else ASKED
+    assert await _found(places, "shape", operator, operand) == ANSWERS[operator]
+
+
+@pytest.mark.parametrize("operator", ANSWERS, ids=lambda operator: operator.value)
+async def test_geometry_without_postgis_says_what_to_install(
+    places: Sql, operator: Operator
+) -> None:
+    if not places.is_postgres or await _has_postgis(places):
+        pytest.skip("this database has geometry")
+    operand: Any = (ASKED, 4.0) if operator in DISTANCE_OPERATORS else ASKED
+    with pytest.raises(UnsupportedOperatorError, match="CREATE EXTENSION postgis") as refusal:
+        await _found(places, "shape", operator, operand)
+    assert (refusal.value.operator, refusal.value.where) == (operator.value, "without PostGIS")
+
+
+async def test_every_way_to_ask_says_the_same(places: Sql) -> None:
+    if not places.is_postgres or await _has_postgis(places):
+        pytest.skip("this database has geometry")
+    inside = AttributeSpecification("shape", Operator.WITHIN, ASKED)
+    nested = ~(inside | AttributeSpecification("name", Operator.EQ, "far"))
+    for ask in ("fetch", "stream", "count"):
+        uow = MapUnitOfWork(places.session_factory)
+        with pytest.raises(UnsupportedOperatorError, match="'within' is not available"):
+            await _ask(uow, nested, ask)
+        await uow.close()
+
+
+async def _ask(uow: MapUnitOfWork, specification: Any, way: str) -> None:
+    result = await uow.places.search(specification)
+    if way == "fetch":
+        await result
+    elif way == "count":
+        await result.total_count()
+    else:
+        async for _ in result.stream():
+            pass
+
+
+# -- regular expressions and words -------------------------------------------------------------
+
+
+async def test_regular_expressions_and_words_are_found_on_every_database(places: Sql) -> None:
+    assert await _found(places, "name", Operator.REGEX, "^(small|point) ") == {
+        name for name in PLACES if name.startswith(("small ", "point "))
+    }
+    assert await _found(places, "name", Operator.IREGEX, "^FAR$") == {"far"}
+    inside = {"point inside", "small inside"}
+    assert await _found(places, "name", Operator.FTS, "inside") == inside
+    assert await _found(places, "name", Operator.FTS_PHRASE, "line through") == {"line through"}
+
+
+async def test_a_pattern_that_the_database_does_not_understand_is_typed(places: Sql) -> None:
+    pattern = r"(?P<word>far)(?P=word)?(?<=far)"  # Python's names for groups
+    if places.is_sqlite:
+        assert await _found(places, "name", Operator.REGEX, pattern) == {"far", "point far"}
+    elif places.is_postgres:
+        with pytest.raises(UnsupportedOperatorError, match="Write the pattern as the database"):
+            await _found(places, "name", Operator.REGEX, pattern)
+
+
+async def test_an_engine_without_the_toolkits_functions_is_told_how_to_be_made(
+    sqlite_sql: Sql,
+) -> None:
+    await create_schema(sqlite_sql.engine, MapUnitOfWork)
+    engine = create_async_engine(sqlite_sql.url)
+    plain = Sql(sqlite_sql.url, engine, create_session_factory(engine))
+    with pytest.raises(UnsupportedOperatorError, match="Make it by create_engine"):
+        await _found(plain, "name", Operator.CONTAINS, "far")
+    await engine.dispose()
