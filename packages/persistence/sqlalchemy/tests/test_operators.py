@@ -1,8 +1,10 @@
 """Operators that not every database has: what they answer, and what is said where they lack."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -23,8 +25,17 @@ class Place(AggregateRoot[str]):
     shape: dict[str, Any] | None = None
 
 
+class Visit(BaseModel):
+    at: datetime
+
+
+class Trip(AggregateRoot[str]):
+    visit: Visit
+
+
 class MapUnitOfWork(SQLAlchemyUnitOfWork):
     places = repository(Place)
+    trips = repository(Trip)
 
 
 def _square(x: float, y: float, size: float) -> dict[str, Any]:
@@ -163,6 +174,19 @@ async def test_a_pattern_that_the_database_does_not_understand_is_typed(places: 
     elif places.is_postgres:
         with pytest.raises(UnsupportedOperatorError, match="Write the pattern as the database"):
             await _found(places, "name", Operator.REGEX, pattern)
+
+
+async def test_a_time_inside_json_is_compared_or_refused_by_name(places: Sql) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    since = AttributeSpecification("visit.at", Operator.GE, at)
+    async with MapUnitOfWork(places.session_factory) as uow:
+        await uow.trips.add(Trip(id="t", visit=Visit(at=at)))
+    async with MapUnitOfWork(places.session_factory) as uow:
+        if places.is_mariadb:
+            with pytest.raises(UnsupportedOperatorError, match=r"Make visit\.at a field"):
+                await (await uow.trips.search(since))
+        else:
+            assert [trip.id for trip in await (await uow.trips.search(since))] == ["t"]
 
 
 async def test_an_engine_without_the_toolkits_functions_is_told_how_to_be_made(

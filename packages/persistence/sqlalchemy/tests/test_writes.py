@@ -428,3 +428,13 @@ async def test_a_message_saved_twice_undoes_the_command(sql: Sql) -> None:
             await uow.accounts.add(Account(id="a"))
             await bank.outbox.save_messages(message, uow)
     assert await bank.balance("a") is None
+
+
+async def test_an_id_that_is_too_long_is_refused_except_on_sqlite(sql: Sql) -> None:
+    bank = await open_bank(sql)
+    await bank.mediator.send(OpenAccount(account_id="a" * 255))
+    if sql.is_sqlite:
+        return
+    with pytest.raises(PersistenceError):
+        await bank.mediator.send(OpenAccount(account_id="a" * 256))
+    assert len(await bank.outbox.get_pending()) == 1
