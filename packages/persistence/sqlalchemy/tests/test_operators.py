@@ -1,5 +1,6 @@
 """Operators that not every database has: what they answer, and what is said where they lack."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
 from cqrs_ddd_specifications import AttributeSpecification, Operator, UnsupportedOperatorError
 from cqrs_ddd_specifications.operators import DISTANCE_OPERATORS, GEOMETRY_OPERATORS
 
-from .conftest import Sql
+from .conftest import Sql, opened
 
 
 class Place(AggregateRoot[str]):
@@ -84,13 +85,31 @@ ANSWERS: dict[Operator, set[str]] = {
 }
 
 
-@pytest.fixture
-async def places(sql: Sql) -> Sql:
+async def _filled(sql: Sql) -> Sql:
     await create_schema(sql.engine, MapUnitOfWork)
     async with MapUnitOfWork(sql.session_factory) as uow:
         for name, shape in PLACES.items():
             await uow.places.add(Place(id=name, name=name, shape=shape))
     return sql
+
+
+@pytest.fixture
+async def places(sql: Sql) -> Sql:
+    return await _filled(sql)
+
+
+@pytest.fixture(params=["sqlite_url", "mariadb_url"])
+async def shapes(request: pytest.FixtureRequest) -> AsyncIterator[Sql]:
+    """The places, on a database that always has geometry."""
+    async with opened(request.getfixturevalue(request.param)) as sql:
+        yield await _filled(sql)
+
+
+@pytest.fixture(params=["postgres_url", "postgres_psycopg_url"])
+async def postgres_shapes(request: pytest.FixtureRequest) -> AsyncIterator[Sql]:
+    """The places, on a database that has geometry when PostGIS is installed."""
+    async with opened(request.getfixturevalue(request.param)) as sql:
+        yield await _filled(sql)
 
 
 async def _found(sql: Sql, attr: str, operator: Operator, operand: Any) -> set[str]:
@@ -109,35 +128,39 @@ async def _has_postgis(sql: Sql) -> bool:
         return found.first() is not None
 
 
+def _operand(operator: Operator) -> Any:
+    return (ASKED, 4.0) if operator in DISTANCE_OPERATORS else ASKED
+
+
 @pytest.mark.parametrize("operator", ANSWERS, ids=lambda operator: operator.value)
 async def test_shapes_are_found_where_the_database_has_geometry(
-    places: Sql, operator: Operator
+    shapes: Sql, operator: Operator
 ) -> None:
-    if places.is_postgres and not await _has_postgis(places):
-        pytest.skip("this PostgreSQL has no PostGIS")
-    operand: Any = (ASKED, 4.0) if operator in DISTANCE_OPERATORS else ASKED
-    assert await _found(places, "shape", operator, operand) == ANSWERS[operator]
+    assert await _found(shapes, "shape", operator, _operand(operator)) == ANSWERS[operator]
 
 
-@pytest.mark.parametrize("operator", ANSWERS, ids=lambda operator: operator.value)
-async def test_geometry_without_postgis_says_what_to_install(
-    places: Sql, operator: Operator
+async def test_shapes_are_found_with_postgis_and_without_it_is_said_what_to_install(
+    postgres_shapes: Sql,
 ) -> None:
-    if not places.is_postgres or await _has_postgis(places):
-        pytest.skip("this database has geometry")
-    operand: Any = (ASKED, 4.0) if operator in DISTANCE_OPERATORS else ASKED
-    with pytest.raises(UnsupportedOperatorError, match="CREATE EXTENSION postgis") as refusal:
-        await _found(places, "shape", operator, operand)
-    assert (refusal.value.operator, refusal.value.where) == (operator.value, "without PostGIS")
+    has_postgis = await _has_postgis(postgres_shapes)
+    for operator, expected in ANSWERS.items():
+        if has_postgis:
+            found = await _found(postgres_shapes, "shape", operator, _operand(operator))
+            assert found == expected
+            continue
+        with pytest.raises(UnsupportedOperatorError, match="CREATE EXTENSION postgis") as refusal:
+            await _found(postgres_shapes, "shape", operator, _operand(operator))
+        assert refusal.value.operator == operator.value
+        assert refusal.value.where == "without PostGIS"
 
 
-async def test_every_way_to_ask_says_the_same(places: Sql) -> None:
-    if not places.is_postgres or await _has_postgis(places):
-        pytest.skip("this database has geometry")
+async def test_every_way_to_ask_says_the_same(postgres_shapes: Sql) -> None:
+    if await _has_postgis(postgres_shapes):
+        pytest.skip("this PostgreSQL has PostGIS")
     inside = AttributeSpecification("shape", Operator.WITHIN, ASKED)
     nested = ~(inside | AttributeSpecification("name", Operator.EQ, "far"))
     for ask in ("fetch", "stream", "count"):
-        uow = MapUnitOfWork(places.session_factory)
+        uow = MapUnitOfWork(postgres_shapes.session_factory)
         with pytest.raises(UnsupportedOperatorError, match="'within' is not available"):
             await _ask(uow, nested, ask)
         await uow.close()

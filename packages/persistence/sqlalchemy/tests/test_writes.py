@@ -151,6 +151,8 @@ async def test_more_values_than_a_statement_has_parameters_can_be_asked_for(
     async with bank.uow() as uow:
         for balance in (1, 2, 33_000, 33_001):
             await uow.accounts.add(Account(id=f"a-{balance}", balance=balance))
+    if sql.is_mariadb:  # whose driver writes the values into the text: it is slow, not limited
+        values = values[-3_000:] + values[:1]
     among = AttributeSpecification(attr, Operator.IN, values)
     async with bank.uow() as uow:
         found = await (await uow.accounts.search(among))
