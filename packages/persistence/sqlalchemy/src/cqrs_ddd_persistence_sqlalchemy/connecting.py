@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, make_url
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cqrs_ddd_persistence_sqlalchemy.errors import DatabaseUnavailableError, DatabaseUrlError
 
+_LAST_WORDS = 5  # seconds
 _URLS = (
     "postgresql+asyncpg://user@host/database, postgresql+psycopg://user@host/database, "
     "mysql+aiomysql://user@host/database or sqlite+aiosqlite:///file"
@@ -90,6 +92,22 @@ def bounded(driver: str, seconds: float) -> Callable[..., Any]:
             return await import_module(driver).connect(*arguments, **options)
 
     return connect_in_time
+
+
+async def open_file(*arguments: Any, **options: Any) -> Any:
+    """Connect by aiosqlite; where that fails, leave no thread of it behind.
+
+    Its thread would still tell an event loop that may be closed by then, and print that it could
+    not.
+    """
+    opening: Any = import_module("aiosqlite").connect(*arguments, **options)
+    thread: Thread = getattr(opening, "_thread", opening)  # before 0.22 it was the thread itself
+    thread.daemon = True
+    try:
+        return await opening
+    except BaseException:
+        thread.join(_LAST_WORDS)  # it has been told to stop, and waits for nobody
+        raise
 
 
 def _advice_on_file(url: URL) -> str:

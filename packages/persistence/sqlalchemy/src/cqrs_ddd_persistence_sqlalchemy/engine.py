@@ -14,6 +14,7 @@ from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.connecting import (
     bounded,
     new_engine,
+    open_file,
     parsed_url,
     unavailable,
 )
@@ -93,7 +94,12 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
         "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL'",
         "async_creator_fn": bounded("aiomysql", _PATIENCE),  # its own is for the socket alone
     },
-    "aiosqlite": {"factory": ToolkitConnection, "timeout": 30, "isolation_level": None},
+    "aiosqlite": {
+        "factory": ToolkitConnection,
+        "timeout": 30,
+        "isolation_level": None,
+        "async_creator_fn": open_file,
+    },
 }
 
 
