@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
-from cqrs_ddd_core.cqrs.context import MessageContext, current_context, get_causation_id
+from cqrs_ddd_core.cqrs.context import get_causation_id
 from cqrs_ddd_core.cqrs.errors import HandlerNotFoundError, HandlerRegistrationError
 from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher
 from cqrs_ddd_core.cqrs.events_in_scope import EventsInScope
@@ -36,6 +36,7 @@ from cqrs_ddd_core.middleware.registry import MiddlewareRegistry
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware
 from cqrs_ddd_core.primitives.ids import new_id
+from cqrs_ddd_core.primitives.message_context import current_context
 
 _log = logging.getLogger(__name__)
 
@@ -227,7 +228,8 @@ class Mediator:
         events: Sequence[Any] = ()
         try:
             try:
-                response = self._response(scope, pipeline, await pipeline.handle(message))
+                result = await pipeline.handle(message)
+                response = self._response(scope, pipeline, result, self._events.take_all)
                 if scope.events is not None or get_hook_registry().active:
                     events = () if read_only else await self._events.commit(scope)
                 elif not read_only:
@@ -245,14 +247,16 @@ class Mediator:
             response.causation_id = outer.message_id
         return response
 
-    def _response(self, scope: Scope, pipeline: Pipeline, result: Any) -> Any:
-        """Return the response of a handler and take the events it raised."""
+    def _response(
+        self, scope: Scope, pipeline: Pipeline, result: Any, take: Callable[..., list[Any]]
+    ) -> Any:
+        """Return the response of a handler and have ``take`` take the events it raised."""
         if pipeline.read_only:
             response = result if isinstance(result, AnyQueryResponse) else QueryResponse(result)
         else:
             response = result if isinstance(result, AnyCommandResponse) else CommandResponse(result)
             if response.events or scope.uow.has_tracked:
-                response.events = self._events.take(scope, response.events)
+                response.events = [*scope.taken, *take(scope, response.events)]
         response.correlation_id = scope.correlation_id
         return response
 
@@ -261,15 +265,18 @@ class Mediator:
         if scope.uow.read_only and not pipeline.read_only:
             raise ReadOnlyUnitOfWorkError(f"send {type(message).__name__}")
         self._events.adopt(scope)
+        self._events.take_early(scope)
+        taken, scope.taken = scope.taken, []
         cause, scope.message_id = scope.message_id, message_id_of(message)
         try:
-            response = self._response(scope, pipeline, await pipeline.handle(message))
+            result = await pipeline.handle(message)
+            response = self._response(scope, pipeline, result, self._events.take)
         except BaseException as error:
             if not pipeline.read_only:
                 scope.uow.doomed = scope.uow.doomed or error
             raise
         finally:
-            scope.message_id = cause
+            scope.message_id, scope.taken = cause, taken
         response.causation_id = cause
         return response
 
@@ -280,6 +287,7 @@ class Mediator:
         if scope is None:
             yield
             return
+        self._events.take_early(scope)
         doomed, events = scope.uow.doomed, scope.events and scope.events.remember()
         try:
             async with scope.uow.savepoint():

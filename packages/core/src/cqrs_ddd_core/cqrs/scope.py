@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
-from cqrs_ddd_core.cqrs.context import MessageContext, current_context
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     NoUnitOfWorkError,
     UnitOfWorkClosedError,
 )
+from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
 if TYPE_CHECKING:
     from cqrs_ddd_core.cqrs.event_queue import EventQueue
@@ -27,9 +27,11 @@ class Scope(MessageContext):
         open: False from its end on, also for whoever still holds it.
         events: the events raised in it; None until there is one.
         handlers: where handler classes are made; None until one is needed.
+        with_events: the aggregates that have recorded events since these were last taken.
+        taken: the running handler's events that had to be taken before it returned.
     """
 
-    __slots__ = ("_exits", "events", "handlers", "open", "task", "uow")
+    __slots__ = ("_exits", "events", "handlers", "open", "taken", "task", "uow", "with_events")
 
     def __init__(
         self,
@@ -43,7 +45,13 @@ class Scope(MessageContext):
         self.open = True
         self.events: EventQueue | None = None
         self.handlers: IHandlerScope | None = None
+        self.with_events: list[object] = []
+        self.taken: list[Any] = []
         self._exits: AsyncExitStack | None = None
+
+    def event_recorded(self, aggregate: object) -> None:
+        """Remember an aggregate that has an event to tell, so that nobody has to look for it."""
+        self.with_events.append(aggregate)
 
     @property
     def exits(self) -> AsyncExitStack:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -114,6 +114,14 @@ class UnitOfWork(ABC):
     def tracked(self) -> list[Any]:
         """Return the aggregates loaded or added, in that order."""
         return self._identities.aggregates() if self._identities is not None else []
+
+    def tracked_with_events(self, recorded: Iterable[object]) -> list[Any]:
+        """Return the aggregates that may have events, given those that said so.
+
+        An aggregate that is derived from ``AggregateRoot`` or its mixin says so by itself; one
+        that is not is looked at each time.
+        """
+        return self._identities.with_events(recorded) if self._identities is not None else []
 
     def opened_by(self, task: asyncio.Task[Any] | None, read_only: bool) -> None:
         """Belong to ``task`` from now on; for a query, refuse every change."""
