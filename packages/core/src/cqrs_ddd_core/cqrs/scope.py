@@ -1,7 +1,8 @@
 """Binds the unit of work to the task that opened it."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,37 @@ def unbind(scope: Scope, token: "Token[MessageContext | None]") -> None:
     current_context.reset(token)
 
 
+@contextmanager
+def outside_unit_of_work() -> Generator[None]:
+    """Go on with the conversation, but with no unit of work, inside the block."""
+    inner = current_context.get()
+    ids = (inner.correlation_id, inner.message_id) if inner is not None else (None, None)
+    token = current_context.set(MessageContext(*ids))
+    try:
+        yield
+    finally:
+        current_context.reset(token)
+
+
 def current_scope() -> Scope | None:
     """Return the open scope of this very task; None where this task has none."""
     context = current_context.get()
     if not isinstance(context, Scope) or not context.open:
         return None
     return context if context.task is asyncio.current_task() else None
+
+
+def unit_of_work_to_join() -> "UnitOfWork | None":
+    """Return the unit of work that a storage joins; None where no message is handled.
+
+    A task that was started while one is handled has none of its own, and what a storage wrote there
+    by itself would stand even if the message failed: it is refused.
+
+    Raises:
+        UnitOfWorkClosedError: what was being handled has ended.
+        ForeignTaskError: it is being handled by another task.
+    """
+    return open_scope().uow if isinstance(current_context.get(), Scope) else None
 
 
 def get_current_uow() -> Any:

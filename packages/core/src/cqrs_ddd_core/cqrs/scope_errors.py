@@ -24,7 +24,9 @@ class UnitOfWorkClosedError(UnitOfWorkError):
     def __init__(self) -> None:
         super().__init__(
             "This unit of work has ended; what happens now would never be committed. Await "
-            "everything before the handler returns, and send a new command for later work."
+            "everything before the handler returns, and send a new command for later work. A task "
+            "that outlives the handler starts with a context of its own: "
+            "create_task(work(), context=contextvars.Context())."
         )
 
 
@@ -35,7 +37,8 @@ class ForeignTaskError(UnitOfWorkError):
         super().__init__(
             "This unit of work was opened by another task; one transaction is never shared by two. "
             "Await the work in the handler itself, or let the new task send a command of its own, "
-            "which opens a unit of work there."
+            "which opens a unit of work there and commits by itself; so does "
+            "async with uow_factory() as uow."
         )
 
 

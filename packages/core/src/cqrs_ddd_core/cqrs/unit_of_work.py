@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from cqrs_ddd_core.cqrs.identity_map import IdentityMap
 from cqrs_ddd_core.cqrs.repository import Repository
-from cqrs_ddd_core.cqrs.scope import Scope, bind, unbind
+from cqrs_ddd_core.cqrs.scope import Scope, bind, outside_unit_of_work, unbind
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     ReadOnlyUnitOfWorkError,
@@ -189,7 +189,9 @@ class UnitOfWork(ABC):
         if self._identities is not None:
             self._identities.committed()
         if self._on_commit is not None:
-            await _call_all(self, "_on_commit", guard=_logged)
+            # Nothing commits behind this commit: a storage that joined would lose what it wrote.
+            with outside_unit_of_work():
+                await _call_all(self, "_on_commit", guard=_logged)
 
     async def rollback(self) -> None:
         """Undo what was written since the last commit; aggregates are no longer tracked."""
@@ -234,6 +236,7 @@ class UnitOfWork(ABC):
     def on_commit(self, callback: Callback) -> None:
         """Call ``callback`` after the next commit; never after a rollback.
 
+        It runs outside of the unit of work: what it has a storage write, that commits by itself.
         Its failure goes to the log: what was committed is not undone by it.
         """
         self._on_commit = [*(self._on_commit or ()), callback]
