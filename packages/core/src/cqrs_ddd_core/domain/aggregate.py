@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from typing_extensions import TypeVar
 
 from cqrs_ddd_core.domain.event import DomainEvent
+from cqrs_ddd_core.primitives.aware_fields import AwareFields
 from cqrs_ddd_core.primitives.message_context import current_context
 
 ID = TypeVar("ID", bound=Hashable, default=str)
@@ -89,7 +90,7 @@ class AggregateRootMixin:
         return events
 
 
-class AggregateRoot(BaseModel, AggregateRootMixin, Generic[ID]):
+class AggregateRoot(AwareFields, BaseModel, AggregateRootMixin, Generic[ID]):
     """An aggregate as a pydantic model: validated when made, mutable by its own methods.
 
     ``version`` is the version in the store: 0 until the first save. Pass ``_version`` to rebuild

@@ -62,6 +62,14 @@ class EventStoreConformance:
         assert _as_given(stored) == full
         assert [event async for event in event_store.read_all()] == [stored]
 
+    async def test_a_time_without_a_zone_is_read_as_utc(self, event_store: IEventStore) -> None:
+        (event,) = _events("a")
+        await event_store.append(
+            ORDER_1, [replace(event, occurred_at=PLACED_AT.replace(tzinfo=None))]
+        )
+        async for stored in event_store.read_all():
+            assert stored.occurred_at == PLACED_AT
+
     # -- streams -------------------------------------------------------------------------------
 
     async def test_versions_count_from_one_without_a_gap(self, event_store: IEventStore) -> None:

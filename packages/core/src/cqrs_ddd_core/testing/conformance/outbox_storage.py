@@ -2,6 +2,7 @@
 # ruff: noqa: D102, PT012 - test names are sentences; a unit of work is one step
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -53,6 +54,11 @@ class OutboxStorageConformance:
         pending = await outbox.get_pending()
         assert pending == [full, least]
         assert pending[0].occurred_at.tzinfo is not None
+
+    async def test_a_time_without_a_zone_is_read_as_utc(self, outbox: IOutboxStorage) -> None:
+        message = replace(_message("m-1"), occurred_at=PLACED_AT.replace(tzinfo=None))
+        await outbox.save_messages([message])
+        assert [found.occurred_at for found in await outbox.get_pending()] == [PLACED_AT]
 
     async def test_messages_wait_in_the_order_they_were_saved(
         self, outbox: IOutboxStorage, uow_factory: UowFactory
