@@ -91,6 +91,7 @@ class Mediator:
         self._inside = [
             m for m in middlewares if isinstance(m, IMiddleware) and not surrounds_unit_of_work(m)
         ]
+        self._stream_checks = [m.check_stream for m in middlewares if hasattr(m, "check_stream")]
         self._events = EventsInScope(
             registry,
             self._handlers,
@@ -158,10 +159,13 @@ class Mediator:
 
         Raises:
             HandlerNotFoundError: nobody streams this type.
+            CQRSDDDError: a middleware cannot stand around the stream of this message.
         """
         registration = self._registry.streams.get(type(message))
         if registration is None:
             raise HandlerNotFoundError(type(message), "stream", self._registry.streams)
+        for check in self._stream_checks:
+            check(message)
         read_only = isinstance(message, QueryOf)
         opener = stream_opener(registration, self._handlers)
         channel = StreamChannel(opener, self._events, read_only=read_only)
@@ -179,9 +183,18 @@ class Mediator:
         Inside a unit of work it joins the events of that one. Outside, it gets one of its own, with
         in-transaction handlers, event sinks and a commit.
         """
+        hooks = get_hook_registry()
+        if hooks.active:
+            attributes = _attributes_of(event, getattr(event, "event_id", None))
+            operation = f"event.publish.{type(event).__name__}"
+            await hooks.execute_all(operation, attributes, lambda: self._publish(event))
+        else:
+            await self._publish(event)
+
+    async def _publish(self, event: Any) -> None:
         scope = current_scope()
         if scope is None:
-            pipeline = Pipeline("event.publish", _raise, read_only=False)
+            pipeline = Pipeline(f"event.publish.{type(event).__name__}", _raise, read_only=False)
             await self._run_as_root(pipeline, event, get_causation_id())
             return
         if scope.uow.read_only:

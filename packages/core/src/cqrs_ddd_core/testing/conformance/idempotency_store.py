@@ -70,6 +70,16 @@ class IdempotencyStoreConformance:
         for key in keys:
             assert await idempotency_store.find(key) == (True, key)
 
+    async def test_long_keys_that_begin_alike_are_different_keys(
+        self, idempotency_store: IIdempotencyStore
+    ) -> None:
+        long = "shop.orders.commands.PlaceOrder:" + 1_000 * "é"
+        await idempotency_store.save(f"{long}-1", 1)
+        await idempotency_store.save(f"{long}-2", 2)
+        assert await idempotency_store.find(f"{long}-1") == (True, 1)
+        assert await idempotency_store.find(f"{long}-2") == (True, 2)
+        assert await idempotency_store.find(long) == (False, None)
+
     async def test_a_taken_key_is_refused_and_keeps_its_result(
         self, idempotency_store: IIdempotencyStore, uow_factory: UowFactory
     ) -> None:
