@@ -297,6 +297,75 @@ async def test_a_command_whose_lock_was_lost_is_undone_and_told() -> None:
         assert (await bank.mediator.send(Deposit())).result == 1
 
 
+async def test_a_lock_lost_during_the_commit_is_logged_and_the_command_has_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.before_commit = asyncio.Event()
+        running = asyncio.create_task(bank.mediator.send(Deposit()))
+        await until(lambda: bank.log == ["commit begins"])
+        clock.advance(1)
+        await until(lambda: "was lost while its work was being committed" in caplog.text)
+        bank.before_commit.set()
+        assert (await running).result == 1
+        assert bank.log == ["commit begins", "commit ends"]
+        assert (await bank.mediator.send(Deposit())).result == 2
+
+
+async def test_a_lock_lost_between_commit_and_end_is_logged_and_the_command_has_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, gate, told = ManualClock(), asyncio.Event(), list[str]()
+
+    async def tell() -> None:
+        told.append("begins")
+        await gate.wait()
+        told.append("ends")
+
+    class DepositAndTell(Deposit):
+        pass
+
+    async def deposit_and_tell(command: DepositAndTell, uow: BankUnitOfWork) -> int:
+        uow.on_commit(tell)
+        return await bank.deposit(command, uow)
+
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.registry.register_command_handler(DepositAndTell, deposit_and_tell)
+        running = asyncio.create_task(bank.mediator.send(DepositAndTell()))
+        await until(lambda: told == ["begins"])
+        clock.advance(1)
+        await until(lambda: "the work is done" in caplog.text)
+        gate.set()
+        assert (await running).result == 1
+        assert told == ["begins", "ends"]
+
+
+async def test_a_lock_lost_behind_a_commit_of_its_own_still_interrupts_what_follows() -> None:
+    clock = ManualClock()
+
+    class DepositInParts(Deposit):
+        pass
+
+    async def deposit_in_parts(command: DepositInParts, uow: BankUnitOfWork) -> int:
+        await uow.accounts.add(Account(id="first"))
+        await uow.commit()
+        return await bank.deposit(command, uow)
+
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.gate = asyncio.Event()
+        bank.registry.register_command_handler(DepositInParts, deposit_in_parts)
+        running = asyncio.create_task(bank.mediator.send(DepositInParts()))
+        await until(lambda: bank.inside == 1)
+        clock.advance(1)
+        with pytest.raises(LockLostError):
+            await running
+        assert [row.aggregate.id for row in bank.database.table(Account).rows.values()] == ["first"]
+
+
 async def test_a_lease_is_renewed_while_its_command_runs() -> None:
     clock, bank = ManualClock(), Bank(ttl=0.03)
 

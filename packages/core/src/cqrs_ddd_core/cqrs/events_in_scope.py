@@ -102,7 +102,9 @@ class EventsInScope:
     async def checkpoint(self, scope: Scope) -> Sequence[Any]:
         """Commit what a streaming handler has done up to here, and return the events."""
         self.take_all(scope, ())
-        return await self.commit(scope)
+        raised = await self.commit(scope)
+        scope.uow.committing = False  # the stream goes on
+        return raised
 
     async def _settle(self, scope: Scope) -> None:
         """Run in-transaction handlers until no event is left, then save all events."""

@@ -210,11 +210,8 @@ class Mediator:
         hooks = get_hook_registry()
         if not hooks.active:
             return await run(message)
-        attributes = {
-            "message_type": type(message),
-            "message.type": type(message).__name__,
-            "message.id": getattr(message, "command_id", getattr(message, "query_id", None)),
-        }
+        message_id = getattr(message, "command_id", getattr(message, "query_id", None))
+        attributes = _attributes_of(message, message_id)
         return await hooks.execute_all(pipeline.operation, attributes, lambda: run(message))
 
     def _runner(self, pipeline: Pipeline) -> Invoke:
@@ -345,6 +342,16 @@ class Mediator:
                     for event_type in durable
                 ]
             )
+
+
+def _attributes_of(message: object, message_id: Any) -> dict[str, Any]:
+    """Return what hooks are told of a message."""
+    message_type = type(message)
+    return {
+        "message_type": message_type,
+        "message.type": message_type.__name__,
+        "message.id": message_id,
+    }
 
 
 async def _raise(event: Any) -> CommandResponse[None]:

@@ -45,6 +45,9 @@ class UnitOfWork(ABC):
     doomed: BaseException | None = None
     """The failure that makes a commit impossible, where one was caught on its way out."""
 
+    committing: bool = False
+    """Whether the commit has begun that cannot be taken back any more."""
+
     _closed: bool = False
     _owner: asyncio.Task[Any] | None = None
     _entered: tuple[Scope, Any] | None = None
@@ -176,6 +179,7 @@ class UnitOfWork(ABC):
         """
         self.ensure_usable()
         await self.finish()
+        self.committing = False  # it goes on
 
     async def finish(self) -> None:
         """Commit for whoever opened it and need not be asked: the mediator (see ``commit``)."""
@@ -185,6 +189,7 @@ class UnitOfWork(ABC):
             raise UnitOfWorkDoomedError(self.doomed) from self.doomed
         if self._identities is not None and not self.read_only:
             await self._identities.flush()
+        self.committing = True
         await self._commit()
         if self._identities is not None:
             self._identities.committed()
@@ -257,6 +262,7 @@ class UnitOfWork(ABC):
             try:
                 if exc is None and not self.read_only:
                     await self.commit()
+                    self.committing = True  # nothing follows that could be interrupted
             finally:
                 await shielded(self._end())
         finally:
