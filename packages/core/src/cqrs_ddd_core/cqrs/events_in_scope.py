@@ -96,6 +96,7 @@ class EventsInScope:
             await hooks.execute_all("uow.commit", {}, scope.uow.commit)
         else:
             await scope.uow.commit()
+        scope.uow.committing = True  # for a mediator it is the last one: see checkpoint
         queue, scope.events = scope.events, None
         return queue.raised if queue is not None else ()
 
@@ -108,13 +109,12 @@ class EventsInScope:
 
     async def _settle(self, scope: Scope) -> None:
         """Run in-transaction handlers until no event is left, then save all events."""
-        queue = scope.events
-        if queue is None:
+        if scope.events is None:
             return
         root, handled = scope.message_id, True
         while handled:
             handled = False
-            while (event := queue.next()) is not None:
+            while (event := _queue_of(scope).next()) is not None:
                 for name, invoke in self._handlers_of(event):
                     handled, scope.message_id = True, str(event_id_of(event))
                     await observed_handling(event, name, invoke)
@@ -123,7 +123,7 @@ class EventsInScope:
             if handled:
                 self.take_all(scope, ())
         for sink in self._sinks:
-            await sink.save_events(queue.raised, scope.uow)
+            await sink.save_events(_queue_of(scope).raised, scope.uow)
 
     async def dispatch(self, events: Sequence[Any]) -> None:
         """Hand committed events to their AFTER_COMMIT handlers."""
@@ -154,3 +154,9 @@ class EventsInScope:
                     factory=self._handlers,
                 )
         self._known = len(self._registry.events)
+
+
+def _queue_of(scope: Scope) -> EventQueue:
+    """Return the queue of the moment: a savepoint that fails brings an earlier one back."""
+    assert scope.events is not None
+    return scope.events

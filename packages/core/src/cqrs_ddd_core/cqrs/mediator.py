@@ -298,13 +298,8 @@ class Mediator:
             yield
             return
         self._events.take_early(scope)
-        doomed, events = scope.uow.doomed, scope.events and scope.events.remember()
-        try:
-            async with scope.uow.savepoint():
-                yield
-        except BaseException:
-            scope.uow.doomed, scope.events = doomed, events
-            raise
+        async with scope.uow.savepoint():
+            yield
 
     # -- what is decided once --------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Binds the unit of work to the task that opened it."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,16 @@ class Scope(MessageContext):
     def event_recorded(self, aggregate: object) -> None:
         """Remember an aggregate that has an event to tell, so that nobody has to look for it."""
         self.with_events.append(aggregate)
+
+    def remember(self) -> Callable[[], None]:
+        """Return a function that brings the events and the fate back to what they are now."""
+        events, taken = self.events.remember() if self.events is not None else None, self.taken
+        doomed = self.uow.doomed
+
+        def restore() -> None:
+            self.events, self.taken, self.uow.doomed = events, taken, doomed
+
+        return restore
 
     @property
     def exits(self) -> AsyncExitStack:

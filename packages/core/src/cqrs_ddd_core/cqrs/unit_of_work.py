@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cqrs_ddd_core.cqrs.identity_map import IdentityMap
 from cqrs_ddd_core.cqrs.repository import Repository
-from cqrs_ddd_core.cqrs.scope import Scope, bind, outside_unit_of_work, unbind
+from cqrs_ddd_core.cqrs.scope import (
+    Scope,
+    bind,
+    current_scope,
+    outside_unit_of_work,
+    unbind,
+)
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     ReadOnlyUnitOfWorkError,
@@ -220,18 +226,22 @@ class UnitOfWork(ABC):
     async def savepoint(self) -> AsyncGenerator[None]:
         """Undo, when the block raises, what the block did, and nothing before it.
 
-        Aggregates go back to the state they had when the block began, in memory too; callbacks
-        that the block added are dropped.
+        Aggregates go back to the state they had when the block began, in memory too; events that
+        were raised in the block, and callbacks that it added, are dropped.
         """
         await self.flush()
-        restore = self.identities.remember()
+        restores = [self.identities.remember()]
+        scope = current_scope()
+        if scope is not None and scope.uow is self:
+            restores.append(scope.remember())
         before_commit, on_commit = self._before_commit, self._on_commit
         try:
             async with self._savepoint():
                 yield
                 await self.flush()
         except BaseException:
-            restore()
+            for restore in restores:
+                restore()
             self._before_commit, self._on_commit = before_commit, on_commit
             raise
 
