@@ -45,7 +45,7 @@ class EventsInScope:
 
         Only aggregates that have said that they recorded one are looked at: see ``take_all``.
         """
-        recorded, scope.with_events = scope.with_events, []
+        recorded, scope.with_events = scope.with_events or (), None
         return self._take(scope, returned, scope.uow.tracked_with_events(recorded))
 
     def take_all(self, scope: Scope, returned: Iterable[Any]) -> list[Any]:
@@ -54,7 +54,7 @@ class EventsInScope:
         One may have recorded an event where the scope could not hear it: in code that runs in
         another context, or by an ``add_event`` of its own. So the last look is at all of them.
         """
-        scope.with_events = []
+        scope.with_events = None
         return self._take(scope, returned, scope.uow.tracked())
 
     def take_early(self, scope: Scope) -> None:

@@ -276,7 +276,7 @@ class Mediator:
             raise ReadOnlyUnitOfWorkError(f"send {type(message).__name__}")
         self._events.adopt(scope)
         self._events.take_early(scope)
-        taken, scope.taken = scope.taken, []
+        taken, scope.taken = scope.taken, ()
         cause, scope.message_id = scope.message_id, message_id_of(message)
         try:
             result = await pipeline.handle(message)

@@ -1,7 +1,7 @@
 """Binds the unit of work to the task that opened it."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
@@ -46,13 +46,16 @@ class Scope(MessageContext):
         self.open = True
         self.events: EventQueue | None = None
         self.handlers: IHandlerScope | None = None
-        self.with_events: list[object] = []
-        self.taken: list[Any] = []
+        self.with_events: list[object] | None = None  # a list costs too much for most scopes
+        self.taken: Sequence[Any] = ()
         self._exits: AsyncExitStack | None = None
 
     def event_recorded(self, aggregate: object) -> None:
         """Remember an aggregate that has an event to tell, so that nobody has to look for it."""
-        self.with_events.append(aggregate)
+        if self.with_events is None:
+            self.with_events = [aggregate]
+        else:
+            self.with_events.append(aggregate)
 
     def remember(self) -> Callable[[], None]:
         """Return a function that brings the events and the fate back to what they are now."""
