@@ -185,8 +185,10 @@ class UnitOfWork(ABC):
             UnitOfWorkDoomedError: something inside failed before and was caught.
         """
         self.ensure_usable()
-        await self.finish()
-        self.committing = False  # it goes on
+        try:
+            await self.finish()
+        finally:
+            self.committing = False  # it goes on
 
     async def finish(self) -> None:
         """Commit for whoever opened it and need not be asked: the mediator (see ``commit``)."""
