@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from cqrs_ddd_core import (
     ConcurrencyError,
@@ -111,4 +112,5 @@ async def test_the_second_of_two_with_one_key_is_told_of_a_lost_race(sql: Sql) -
     if not sql.is_sqlite:
         assert [type(r) for r in results if isinstance(r, Exception)] == [ConcurrencyError]
         assert first_attempts == 2
-    assert (await keys.find("Deposit:k")) == (True, 2)
+    async with bank.uow() as uow:
+        assert (await uow.execute(select(keys.table.c.result))).scalars().all() == [2]
