@@ -11,6 +11,13 @@ from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_consumer import (
+    BrokerUnavailableError,
+    Delivery,
+    IMessageConsumer,
+    ISubscription,
+    UnreadableMessageError,
+)
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
@@ -24,7 +31,9 @@ from cqrs_ddd_core.ports.validator import IValidator
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "BrokerUnavailableError",
     "Change",
+    "Delivery",
     "DuplicateMessageError",
     "ExpectedVersion",
     "IAggregateGateway",
@@ -40,12 +49,14 @@ __all__ = [
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessageConsumer",
     "IMessagePublisher",
     "IMiddleware",
     "IOutboxStorage",
     "IQueryBus",
     "IRepository",
     "ISpecification",
+    "ISubscription",
     "IUnitOfWork",
     "IValidator",
     "NextHandler",
@@ -56,6 +67,7 @@ __all__ = [
     "SearchSource",
     "StoredEvent",
     "StreamId",
+    "UnreadableMessageError",
     "decode_cursor",
     "encode_cursor",
 ]
