@@ -10,7 +10,15 @@ import pytest
 from tests.servers.databases import Database, mariadb_database, postgres_database
 from tests.servers.mariadb import MARIADB
 from tests.servers.postgres import POSTGRES
-from tests.servers.search import Place, Search, Server, ServerMissing, in_ci
+from tests.servers.rabbitmq import RABBITMQ, RestartableRabbitMQ, restartable
+from tests.servers.search import (
+    Place,
+    PrivateServerUnavailable,
+    Search,
+    Server,
+    ServerMissing,
+    in_ci,
+)
 
 TAKEN = pytest.StashKey[dict[str, str]]()
 
@@ -27,6 +35,31 @@ def mariadb_server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """A MariaDB where databases can be created."""
     with ExitStack() as stack:
         yield _find(MARIADB, stack, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(pytestconfig: pytest.Config) -> Iterator[Server]:
+    """A RabbitMQ where exchanges and queues can be declared."""
+    with ExitStack() as stack:
+        yield _find(RABBITMQ, stack, pytestconfig)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: Server) -> str:
+    """A RabbitMQ; whatever is declared there has a name of its own, and is deleted after."""
+    return rabbitmq_server.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def restartable_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RestartableRabbitMQ]:
+    """A RabbitMQ that the tests of one module may stop and start again."""
+    with ExitStack() as stack:
+        try:
+            yield restartable(stack)
+        except PrivateServerUnavailable as missing:
+            if in_ci():
+                raise
+            pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,9 @@ class Compression:
             compressor = zstandard.ZstdCompressor(level=3 if self.level is None else self.level)
             smaller = compressor.compress(data)
         else:
-            smaller = zlib.compress(data, zlib.Z_DEFAULT_COMPRESSION if self.level is None else self.level)
+            smaller = zlib.compress(
+                data, zlib.Z_DEFAULT_COMPRESSION if self.level is None else self.level
+            )
         return smaller if len(smaller) < len(data) else None
 
 
@@ -82,7 +84,9 @@ def _unzstd(data: bytes, max_size: int) -> bytes:
         raise DecompressionError("install cqrs-ddd-messaging[zstd] to read it") from error
     try:
         # The window bounds the memory that reading takes, whatever the frame asks for.
-        reader = zstandard.ZstdDecompressor(max_window_size=max(max_size, 1 << 20)).stream_reader(data)
+        reader = zstandard.ZstdDecompressor(max_window_size=max(max_size, 1 << 20)).stream_reader(
+            data
+        )
         found = reader.read(max_size + 1)
         frame_size = zstandard.frame_content_size(data)
     except (zstandard.ZstdError, MemoryError) as error:

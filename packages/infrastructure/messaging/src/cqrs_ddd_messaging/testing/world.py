@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -30,19 +29,17 @@ class Parked(NamedTuple):
 
 
 class BrokerUnderTest(Protocol):
-    """A broker with one empty destination and its dead letters.
-
-    Attributes:
-        publisher: publishes to the destination.
-        consumer: consumes it; connected several times, each time it continues.
-        keeps_order: whether deliveries of a key come in order.
-    """
+    """A broker with one empty destination and its dead letters."""
 
     @property
-    def publisher(self) -> IMessagePublisher: ...
+    def publisher(self) -> IMessagePublisher:
+        """What publishes to the destination."""
+        ...
 
     @property
-    def consumer(self) -> IMessageConsumer: ...
+    def consumer(self) -> IMessageConsumer:
+        """What consumes it; connected several times, it goes on each time where it was."""
+        ...
 
     async def parked(self) -> list[Parked]:
         """Return the dead letters."""
@@ -57,7 +54,6 @@ class BrokerUnderTest(Protocol):
         ...
 
 
-@dataclass
 class Handled:
     """A handler that remembers what it was given, and fails where it is told to."""
 
@@ -101,16 +97,13 @@ class HandlingFailed(Exception):  # noqa: N818
 
 def message(message_id: str, key: str = "", **values: Any) -> OutboxMessage:
     """Return a message."""
-    return OutboxMessage(
-        **{
-            "message_id": message_id,
-            "event_type": "conformance.Told",
-            "payload": b'{"text": "\xc3\xa9"}',
-            "occurred_at": datetime(2026, 3, 1, 2, 3, 4, 5, tzinfo=UTC),
-            "partition_key": key,
-            **values,
-        }
-    )
+    values = {
+        "event_type": "conformance.Told",
+        "payload": b'{"text": "\xc3\xa9"}',
+        "occurred_at": datetime(2026, 3, 1, 2, 3, 4, 5, tzinfo=UTC),
+        **values,
+    }
+    return OutboxMessage(message_id=message_id, partition_key=key, **values)
 
 
 @asynccontextmanager
@@ -118,17 +111,13 @@ async def consuming(
     broker: BrokerUnderTest, handled: Callable[[OutboxMessage], Awaitable[Any]], **settings: Any
 ) -> AsyncGenerator[BaseEventConsumer]:
     """Run a consumer inside the block, and stop it in good order."""
+    settings = {
+        "retry_policy": FAST,
+        "reconnect_policy": RetryPolicy(base_delay=0.05, max_delay=0.5),
+        **settings,
+    }
     consumer = BaseEventConsumer(
-        broker.consumer,
-        handled,
-        name="conformance",
-        settings=ConsumerSettings(
-            **{
-                "retry_policy": FAST,
-                "reconnect_policy": RetryPolicy(base_delay=0.05, max_delay=0.5),
-                **settings,
-            }
-        ),
+        broker.consumer, handled, name="conformance", settings=ConsumerSettings(**settings)
     )
     await consumer.start()
     try:
