@@ -19,6 +19,7 @@ from tests.servers.search import (
     ServerMissing,
     in_ci,
 )
+from tests.servers.sqs import sqs_endpoint
 
 TAKEN = pytest.StashKey[dict[str, str]]()
 
@@ -60,6 +61,14 @@ def restartable_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RestartableRab
             if in_ci():
                 raise
             pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def sqs_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The endpoint of an SQS where queues can be created."""
+    with sqs_endpoint() as (url, source):
+        pytestconfig.stash[TAKEN]["SQS"] = f"{source} at {url}"
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -146,8 +146,8 @@ def _headers(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode(errors="replace")
+    if isinstance(value, bytes | bytearray):
+        return value.decode(errors="replace")
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else str(value)

@@ -62,11 +62,12 @@ class ProtobufMessageCodec:
             MessageCodecError: the bytes do not fit the class.
         """
         own = cast("Any", message_type)
-        proto_class: Any = getattr(own, "proto_class", own)
-        if not issubclass(proto_class, Message):
+        generated: Any = getattr(own, "proto_class", own)
+        proto_class: Any = generated
+        if not issubclass(generated, Message):
             raise MessageCodecError(message_type, _ADVICE)
         try:
-            proto = proto_class.FromString(data)
+            proto: Any = proto_class.FromString(data)
             return proto if proto_class is own else own.from_proto(proto)
         except (DecodeError, ValueError, TypeError, KeyError, RuntimeWarning) as error:
             raise MessageCodecError(message_type, f"does not fit these bytes: {error}") from error

@@ -1,4 +1,4 @@
-"""RabbitMQ, through aio-pika: confirmed publishing, quorum queues, delayed retries, dead letters."""
+"""RabbitMQ, through aio-pika: confirms, quorum queues, delayed retries, dead letters."""
 
 from cqrs_ddd_messaging.rabbitmq.connection import RabbitMQConnectionManager
 from cqrs_ddd_messaging.rabbitmq.consumer import RabbitMQConsumer

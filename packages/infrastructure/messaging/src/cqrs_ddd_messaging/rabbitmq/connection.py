@@ -76,6 +76,8 @@ class RabbitMQConnectionManager:
             if self._connection is not None and not self._connection.connected.is_set():
                 with suppress(*ConnectionLost):
                     await self.close()
-            if self._connection is None:
-                self._connection = await aio_pika.connect(self._url, **self._options)
-            return self._connection
+            connection = self._connection
+            if connection is None:
+                connection = await aio_pika.connect(self._url, **self._options)
+                self._connection = connection
+            return connection

@@ -8,8 +8,6 @@ from typing import Any, Self
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import (
-    ChannelInvalidStateError,
-    ChannelNotFoundEntity,
     DeliveryError,
     PublishError,
 )
@@ -114,16 +112,16 @@ class RabbitMQPublisher:
             await exchange.publish(
                 _amqp(message, envelope), routing_key, timeout=self._confirm_timeout
             )
+        except TimeoutError as error:
+            problem = f"no confirmation within {self._confirm_timeout:g} s"
+            raise MessageNotPublishedError(message.message_id, problem) from error
         except PublishError as error:
             destination = f"{self._exchange_name!r} with routing key {routing_key!r}"
             raise UnroutableMessageError(message.message_id, destination) from error
         except DeliveryError as error:
             raise MessageNotPublishedError(message.message_id, "the broker refused it") from error
-        except (ChannelInvalidStateError, ChannelNotFoundEntity, *ConnectionLost) as error:
+        except ConnectionLost as error:
             raise BrokerUnavailableError(self._connection.place, error) from error
-        except TimeoutError as error:
-            problem = f"no confirmation within {self._confirm_timeout:g} s"
-            raise MessageNotPublishedError(message.message_id, problem) from error
 
 
 def _amqp(message: OutboxMessage, envelope: MessageEnvelope) -> Message:
