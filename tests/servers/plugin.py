@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.servers.databases import Database, mariadb_database, postgres_database
+from tests.servers.kafka import MockCluster, mock_cluster
 from tests.servers.mariadb import MARIADB
 from tests.servers.postgres import POSTGRES
 from tests.servers.rabbitmq import RABBITMQ, RestartableRabbitMQ, restartable
@@ -61,6 +62,20 @@ def restartable_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RestartableRab
             if in_ci():
                 raise
             pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[MockCluster]:
+    """A mock cluster of Kafka; each test uses topics and groups of its own."""
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(mock_cluster())
+        except PrivateServerUnavailable as missing:
+            if in_ci():
+                raise
+            pytest.skip(str(missing))
+        pytestconfig.stash[TAKEN]["Kafka"] = f"mock cluster at {cluster.bootstrap}"
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """SQS keeps the promises of a broker."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.envelope import from_json
 from cqrs_ddd_messaging.errors import HeldBackError, MessageNotPublishedError
 from cqrs_ddd_messaging.sqs import SQSConfig, SQSConsumer, SQSPublisher, SQSQueue
+from cqrs_ddd_messaging.sqs.consumer import SQSSubscription
 from cqrs_ddd_messaging.sqs.queue import fifo_fields
 from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
@@ -28,7 +29,7 @@ class SQSUnderTest:
         self.config = config(url)
         self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", visibility=visibility)
         self.publisher = SQSPublisher(self.config, self._queue_of)
-        self.consumer = SQSConsumer(self.config, self.queue, wait=1)
+        self.consumer = SQSConsumer(self.config, self.queue, wait=0)
         self._parked = list[Parked]()
 
     def _queue_of(self, message: OutboxMessage) -> str:
@@ -95,6 +96,8 @@ async def standard(sqs_url: str) -> AsyncGenerator[SQSUnderTest]:
 class TestSQS(BrokerConformance):
     """On a FIFO queue."""
 
+    large_batch = 60  # moto is slow
+
 
 async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
     standard: SQSUnderTest,
@@ -109,16 +112,21 @@ async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
 
 
 async def test_what_is_handled_for_longer_than_the_visibility_is_not_delivered_again(
-    standard: SQSUnderTest,
+    standard: SQSUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = asyncio.Event()
-    handled = Handled(lambda _: finish.wait())
+    finish, beats, hide = asyncio.Event(), list[int](), SQSSubscription._hide
+
+    async def counted(self: SQSSubscription, handles: Sequence[str], seconds: int) -> Any:
+        beats.append(len(handles))
+        return await hide(self, handles, seconds)
+
+    monkeypatch.setattr(SQSSubscription, "_hide", counted)
+    handled, other = Handled(lambda _: finish.wait()), Handled()
     await standard.publisher.publish([message("m-1")])
     async with consuming(standard, handled):
         await until(lambda: handled.calls, TIMEOUT)
-        other = Handled()
-        async with consuming(standard, other):  # while it lasts, more than the visibility passes
-            await asyncio.sleep(standard.queue.visibility * 1.5)
+        async with consuming(standard, other):
+            await until(lambda: beats.count(1) > 3, TIMEOUT)  # a third of the visibility each
         finish.set()
         await until(lambda: handled.ids == ["m-1"], TIMEOUT)
     assert other.calls == []

@@ -3,6 +3,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
+from typing import ClassVar
 
 from cqrs_ddd_core import (
     IMessageConsumer,
@@ -25,6 +26,8 @@ from cqrs_ddd_messaging.testing.world import (
 
 class BrokerConformance:
     """Subclass, provide the fixture ``broker`` (a ``BrokerUnderTest``), done."""
+
+    large_batch: ClassVar[int] = 300
 
     async def test_it_implements_the_ports(self, broker: BrokerUnderTest) -> None:
         assert isinstance(broker.publisher, IMessagePublisher)
@@ -221,7 +224,7 @@ class BrokerConformance:
         assert len(set(handled.ids)) == 41  # noqa: PLR2004
 
     async def test_a_large_batch_is_published_and_consumed(self, broker: BrokerUnderTest) -> None:
-        sent = [message(f"m-{number}", f"key-{number % 50}") for number in range(300)]
+        sent = [message(f"m-{number}", f"key-{number % 50}") for number in range(self.large_batch)]
         assert not any(await broker.publisher.publish(sent))
         handled = Handled()
         async with consuming(broker, handled):

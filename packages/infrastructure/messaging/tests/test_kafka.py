@@ -1,0 +1,178 @@
+"""Kafka keeps the promises of a broker, as far as librdkafka's mock cluster can tell."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from cqrs_ddd_core import BrokerUnavailableError, OutboxMessage
+from cqrs_ddd_core.testing import until
+from cqrs_ddd_messaging.kafka import KafkaConfig, KafkaConsumer, KafkaPublisher
+from cqrs_ddd_messaging.kafka.client import PREFIX, aiokafka
+from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
+from tests.servers.kafka import OFFSET_COMMIT, PRODUCE, MockCluster
+
+NOT_ENOUGH_REPLICAS, REBALANCE_IN_PROGRESS, MESSAGE_TOO_LARGE = 19, 27, 10
+
+
+class KafkaUnderTest:
+    def __init__(self, cluster: MockCluster) -> None:
+        self.cluster = cluster
+        self.topic = f"cqrs-test-{uuid4().hex[:12]}"
+        cluster.create_topic(self.topic, 4)
+        cluster.create_topic(f"{self.topic}.dead", 1)
+        cluster.hide_topic("nobody-listens")
+        options = {"retry_backoff_ms": 10, "metadata_max_age_ms": 1000}
+        consumer_options = {"heartbeat_interval_ms": 100, "fetch_max_wait_ms": 20}
+        self.config = KafkaConfig(
+            bootstrap_servers=cluster.bootstrap, options=options, consumer_options=consumer_options
+        )
+        self.publisher = KafkaPublisher(self.config, self._topic_of, topic_timeout=1)
+        self.consumer = self.member()
+
+    def member(self) -> KafkaConsumer:
+        return KafkaConsumer(self.config, self.topic, group=f"{self.topic}-group")
+
+    def _topic_of(self, message: OutboxMessage) -> str:
+        return "nobody-listens" if message.event_type == "nobody" else self.topic
+
+    async def parked(self) -> list[Parked]:
+        consumer = aiokafka.AIOKafkaConsumer(
+            f"{self.topic}.dead",
+            bootstrap_servers=self.cluster.bootstrap,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=20,
+        )
+        await consumer.start()
+        try:
+            found = await consumer.getmany(timeout_ms=200)
+        finally:
+            await consumer.stop()
+        parked: list[Parked] = []
+        for records in found.values():
+            for record in records:
+                headers = {name: value.decode() for name, value in record.headers}
+                error = headers["cqrs-error-type"]
+                parked.append(Parked(headers.get("ce_id", ""), record.value, error))
+        return parked
+
+    async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
+        producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self.cluster.bootstrap)
+        await producer.start()
+        try:
+            headers = [(f"{PREFIX}{name}", value.encode()) for name, value in attributes.items()]
+            key = attributes.get("partitionkey", "").encode() or None
+            await producer.send_and_wait(self.topic, body, key=key, headers=headers)
+        finally:
+            await producer.stop()
+
+    def unroutable(self, message: OutboxMessage) -> OutboxMessage:
+        return replace(message, event_type="nobody")
+
+
+@pytest.fixture
+async def broker(kafka: MockCluster) -> AsyncGenerator[KafkaUnderTest]:
+    broker = KafkaUnderTest(kafka)
+    yield broker
+    await broker.publisher.close()
+
+
+class TestKafka(BrokerConformance):
+    pass
+
+
+async def test_nothing_is_committed_beyond_a_message_that_has_not_been_handled(
+    broker: KafkaUnderTest,
+) -> None:
+    sent = [message(f"m-{number}", "a") for number in range(4)]
+    await broker.publisher.publish(sent)
+    async with broker.consumer.connect() as subscription:
+        first, second, third, fourth = await subscription.receive(4)
+        await subscription.acknowledge([first, third, fourth])
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: len(handled.done) == 3, TIMEOUT)
+    assert handled.ids == ["m-1", "m-2", "m-3"]
+    assert second.lost
+
+
+async def test_a_batch_that_kafka_refuses_for_a_moment_is_confirmed_in_the_end(
+    broker: KafkaUnderTest,
+) -> None:
+    broker.cluster.fail(PRODUCE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS)
+    assert await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")]) == [None] * 2
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: handled.ids == ["m-1", "m-2"], TIMEOUT)
+
+
+async def test_a_message_that_kafka_refuses_holds_back_its_key(broker: KafkaUnderTest) -> None:
+    broker.cluster.fail(PRODUCE, MESSAGE_TOO_LARGE)
+    outcomes = await broker.publisher.publish([message("a-1", "a"), message("a-2", "a")])
+    assert [type(each).__name__ for each in outcomes] == [
+        "MessageNotPublishedError",
+        "HeldBackError",
+    ]
+
+
+async def test_a_commit_that_fails_only_means_that_messages_come_again(
+    broker: KafkaUnderTest,
+) -> None:
+    broker.cluster.fail(OFFSET_COMMIT, *[REBALANCE_IN_PROGRESS] * 5)
+    handled = Handled()
+    await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")])
+    async with consuming(broker, handled):
+        await until(lambda: {"m-1", "m-2"} <= set(handled.ids), TIMEOUT)
+        await broker.publisher.publish([message("m-3", "a")])
+        await until(lambda: "m-3" in handled.ids, TIMEOUT)
+    assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
+
+
+async def test_a_member_that_joins_takes_over_partitions_after_their_messages_are_handled(
+    broker: KafkaUnderTest,
+) -> None:
+    begun, finish, joined = asyncio.Event(), asyncio.Event(), Handled()
+
+    async def wait(_: OutboxMessage) -> None:
+        begun.set()
+        await finish.wait()
+
+    first = Handled(wait)
+    keys = [f"key-{number}" for number in range(12)]
+    await broker.publisher.publish([message(f"{key}-1", key) for key in keys])
+    async with consuming(broker, first):
+        await asyncio.wait_for(begun.wait(), TIMEOUT)
+        broker.consumer = broker.member()
+        async with consuming(broker, joined):
+            finish.set()
+            await broker.publisher.publish([message(f"{key}-2", key) for key in keys])
+            await until(lambda: len({*first.ids, *joined.ids}) == 24, TIMEOUT)
+    for key in keys:
+        assert first.by_key.get(key, [])[:1] == [f"{key}-1"]
+
+
+async def test_it_goes_on_when_the_broker_is_back(broker: KafkaUnderTest) -> None:
+    handled = Handled()
+    broker.publisher = KafkaPublisher(broker.config, broker.topic, confirm_timeout=0.5)
+    async with consuming(broker, handled):
+        await broker.publisher.publish([message("m-1", "a")])
+        await until(lambda: handled.ids == ["m-1"], TIMEOUT)
+        broker.cluster.go_down()
+        try:
+            with pytest.raises(BrokerUnavailableError):
+                await broker.publisher.publish([message("m-2", "a")])
+        finally:
+            broker.cluster.come_back()
+
+        async def published() -> bool:
+            with suppress(BrokerUnavailableError):
+                return not any(await broker.publisher.publish([message("m-3", "a")]))
+            return False
+
+        await until(published, TIMEOUT)
+        await until(lambda: "m-3" in handled.ids, TIMEOUT)
+    assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
