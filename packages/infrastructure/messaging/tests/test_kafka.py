@@ -145,27 +145,38 @@ async def test_a_commit_that_fails_only_means_that_messages_come_again(
     assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
 
 
-async def test_a_member_that_joins_takes_over_partitions_after_their_messages_are_handled(
+async def test_partitions_go_to_another_member_once_their_messages_are_handled(
     broker: KafkaUnderTest,
 ) -> None:
-    begun, finish, joined = asyncio.Event(), asyncio.Event(), Handled()
+    await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")])
+    async with broker.consumer.connect() as subscription:
+        received: list[Delivery] = []
+        while len(received) < 2:
+            received += await subscription.receive(2)
+        partitions = {each.token[0] for each in received}
+        revoked = asyncio.create_task(subscription.revoked(partitions))
+        await subscription.acknowledge(received[:1])
+        assert not (await asyncio.wait([revoked], timeout=0.05))[0]
+        await subscription.acknowledge(received[1:])
+        await asyncio.wait_for(revoked, TIMEOUT)
+        assert not any(each.lost for each in received)
+        subscription.assigned([])
+    handled = Handled()
+    async with consuming(broker, handled):
+        await broker.publisher.publish([message("m-3", "a")])
+        await until(lambda: handled.ids == ["m-3"], TIMEOUT)
 
-    async def wait(_: OutboxMessage) -> None:
-        begun.set()
-        await finish.wait()
 
-    first = Handled(wait)
-    keys = [f"key-{number}" for number in range(12)]
-    await broker.publisher.publish([message(f"{key}-1", key) for key in keys])
-    async with consuming(broker, first):
-        await asyncio.wait_for(begun.wait(), TIMEOUT)
-        broker.consumer = broker.member()
-        async with consuming(broker, joined):
-            finish.set()
-            await broker.publisher.publish([message(f"{key}-2", key) for key in keys])
-            await until(lambda: len({*first.ids, *joined.ids}) == 24, TIMEOUT)
-    for key in keys:
-        assert first.by_key.get(key, [])[:1] == [f"{key}-1"]
+async def test_what_is_not_handled_when_its_partition_has_to_go_is_lost_here(
+    broker: KafkaUnderTest,
+) -> None:
+    await broker.publisher.publish([message("m-1", "a")])
+    member = KafkaConsumer(broker.config, broker.topic, group="hasty", rebalance_drain=0.01)
+    async with member.connect() as subscription:
+        (received,) = await subscription.receive(1)
+        await subscription.revoked({received.token[0]})
+        assert received.lost
+        await subscription.acknowledge([received])  # too late, and no harm
 
 
 async def test_it_goes_on_when_the_broker_is_back(broker: KafkaUnderTest) -> None:

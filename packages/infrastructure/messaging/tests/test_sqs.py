@@ -114,7 +114,7 @@ async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
 async def test_what_is_handled_for_longer_than_the_visibility_is_not_delivered_again(
     standard: SQSUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, beats, hide = asyncio.Event(), list[int](), SQSSubscription._hide
+    finish, beats, hide = asyncio.Event(), list[int](), SQSSubscription._hide  # pyright: ignore[reportPrivateUsage] - the heartbeat itself
 
     async def counted(self: SQSSubscription, handles: Sequence[str], seconds: int) -> Any:
         beats.append(len(handles))
@@ -142,7 +142,7 @@ async def test_an_entry_that_fails_fails_alone_and_holds_back_its_key(
     async def failing(QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         bad = [each for each in Entries if '"id": "a-1"' in each["MessageBody"]]
         good = [each for each in Entries if each not in bad]
-        answer = await send(QueueUrl=QueueUrl, Entries=good) if good else {}
+        answer: dict[str, Any] = await send(QueueUrl=QueueUrl, Entries=good) if good else {}
         failed = [{"Id": each["Id"], "Code": "InternalError", "SenderFault": False} for each in bad]
         return {**answer, "Failed": failed}
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cqrs_ddd_core import Delivery, OutboxMessage
+from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_messaging.dead_letters import dead_letter_notes
 from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
 from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, aiokafka
@@ -15,6 +16,7 @@ from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 _log = logging.getLogger(__name__)
 _POLL = 500  # milliseconds that a fetch waits
+_COMMIT_PAUSE = 0.5  # seconds before another attempt to commit
 
 
 class KafkaConsumer:
@@ -90,14 +92,11 @@ class KafkaSubscription:
         self._progress: dict[Any, Progress] = {}
         self._committed: dict[Any, int] = {}
         self._to_commit, self._assigned = asyncio.Event(), asyncio.Event()
-        self._broken: Exception | None = None
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
         """Wait for records and return some."""
         while True:
             await self._assigned.wait()  # not while partitions change hands
-            if self._broken is not None:
-                raise self._config.unavailable(repr(self._broken)) from self._broken
             try:
                 found = await self._consumer.getmany(timeout_ms=_POLL, max_records=limit)
             except (KafkaError, OSError) as error:
@@ -148,11 +147,13 @@ class KafkaSubscription:
             await self._to_commit.wait()
             self._to_commit.clear()
             try:
-                await self.commit()
+                await shielded(self.commit())
             except (KafkaError, OSError) as error:
-                # What is not committed is delivered again to whoever has the partition then.
-                _log.warning("Offsets could not be committed: %r", error)
-                self._broken = error
+                # Partitions change hands, or the broker is away: what is not committed is delivered
+                # again to whoever has the partition then.
+                _log.warning("Offsets could not be committed yet: %r", error)
+                await asyncio.sleep(_COMMIT_PAUSE)
+                self._to_commit.set()
 
     async def commit(self) -> None:
         """Commit, for each partition, the offset before which everything is settled."""

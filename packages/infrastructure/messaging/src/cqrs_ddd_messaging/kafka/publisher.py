@@ -35,7 +35,7 @@ class KafkaPublisher:
         topic_timeout: float = 10.0,
     ) -> None:
         self._config, self._serializer = config, serializer or EnvelopeSerializer()
-        self._topic_of = (lambda _: topic) if isinstance(topic, str) else topic
+        self._topic = topic
         self._confirm_timeout, self._topic_timeout = confirm_timeout, topic_timeout
         self._producer: Any = None
         self._opening = asyncio.Lock()
@@ -85,7 +85,7 @@ class KafkaPublisher:
 
     async def _send(self, producer: Any, message: OutboxMessage) -> None:
         envelope = await self._serializer.wrap(message)
-        topic = self._topic_of(message)
+        topic = self._topic if isinstance(self._topic, str) else self._topic(message)
         key = message.partition_key.encode() or None
         try:
             if topic not in self._known_topics:

@@ -57,7 +57,7 @@ class SQSConsumer:
             except (ClientError, BotoCoreError, OSError) as error:
                 raise self._config.unavailable(error) from error
             subscription = SQSSubscription(
-                client, self._queue, urls, self._serializer, self._config, self._wait
+                client, self._queue, urls, self._serializer, self._config, wait=self._wait
             )
             heartbeat = asyncio.create_task(subscription.keep_hidden())
             try:
@@ -78,6 +78,7 @@ class SQSSubscription:
         urls: tuple[str, str],
         serializer: EnvelopeSerializer,
         config: SQSConfig,
+        *,
         wait: int,
     ) -> None:
         self._client, self._queue, (self._url, self._dead_url) = client, queue, urls
@@ -109,10 +110,7 @@ class SQSSubscription:
         handles = [delivery.token["ReceiptHandle"] for delivery in deliveries]
         for handle in handles:
             self._held.pop(handle, None)
-        failed = await self._in_batches(
-            handles,
-            lambda entries: self._client.delete_message_batch(QueueUrl=self._url, Entries=entries),
-        )
+        failed = await self._in_batches(handles, self._client.delete_message_batch)
         for handle, problem in failed.items():
             _log.warning("A handled message was not deleted, and comes again: %s", problem)
             self._held.pop(handle, None)
@@ -209,13 +207,8 @@ class SQSSubscription:
         await self.acknowledge([delivery])
 
     async def _hide(self, handles: Sequence[str], seconds: int) -> dict[str, str]:
-        return await self._in_batches(
-            handles,
-            lambda entries: self._client.change_message_visibility_batch(
-                QueueUrl=self._url, Entries=entries
-            ),
-            VisibilityTimeout=seconds,
-        )
+        request = self._client.change_message_visibility_batch
+        return await self._in_batches(handles, request, VisibilityTimeout=seconds)
 
     async def _in_batches(
         self, handles: Sequence[str], request: Any, **fields: Any
@@ -229,7 +222,8 @@ class SQSSubscription:
                     {"Id": str(place), "ReceiptHandle": handle, **fields}
                     for place, handle in enumerate(waiting)
                 ]
-                failed = (await request(entries)).get("Failed", [])
+                answer = await request(QueueUrl=self._url, Entries=entries)
+                failed = answer.get("Failed", [])
                 problems = {waiting[int(each["Id"])]: each for each in failed}
                 lost.update((handle, str(each)) for handle, each in problems.items())
                 waiting = [handle for handle, each in problems.items() if not each["SenderFault"]]

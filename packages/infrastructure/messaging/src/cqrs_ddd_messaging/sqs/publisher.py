@@ -43,7 +43,7 @@ class SQSPublisher:
         serializer: EnvelopeSerializer | None = None,
     ) -> None:
         self._config, self._serializer = config, serializer or EnvelopeSerializer()
-        self._queue_of = (lambda _: queue) if isinstance(queue, str) else queue
+        self._queue = queue
         self._stack, self._client, self._opening = AsyncExitStack(), None, asyncio.Lock()
         self._urls: dict[str, str] = {}
         self._requests = asyncio.Semaphore(_AT_ONCE)
@@ -88,6 +88,9 @@ class SQSPublisher:
     ) -> None:
         await self.close()
 
+    def _queue_of(self, message: OutboxMessage) -> str:
+        return self._queue if isinstance(self._queue, str) else self._queue(message)
+
     async def _opened(self) -> Any:
         async with self._opening:
             if self._client is None:
@@ -104,9 +107,7 @@ class SQSPublisher:
     ) -> None:
         """Send one batch and note what became of each entry."""
         try:
-            entries = [
-                await self._entry(str(index), queue, messages[index]) for index in indexes
-            ]
+            entries = [await self._entry(str(index), queue, messages[index]) for index in indexes]
             async with self._requests:
                 url = await self._url(client, queue)
                 answer = await client.send_message_batch(QueueUrl=url, Entries=entries)
