@@ -20,6 +20,21 @@ from cqrs_ddd_core.ports.message_consumer import (
 )
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
+from cqrs_ddd_core.ports.outbox_operations import DeadLetter, IOutboxOperations, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_relay import (
+    BlockedKey,
+    DueKey,
+    DueKeys,
+    FailedKey,
+    IOutboxRelayStorage,
+    RelayLease,
+    RelayLeaseLostError,
+    Settlement,
+    WaitingBatch,
+    WaitingMessage,
+    order_key_of,
+    slot_of,
+)
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
 from cqrs_ddd_core.ports.repository import IRepository
@@ -31,11 +46,16 @@ from cqrs_ddd_core.ports.validator import IValidator
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "BlockedKey",
     "BrokerUnavailableError",
     "Change",
+    "DeadLetter",
     "Delivery",
+    "DueKey",
+    "DueKeys",
     "DuplicateMessageError",
     "ExpectedVersion",
+    "FailedKey",
     "IAggregateGateway",
     "ICacheService",
     "ICommandBus",
@@ -52,6 +72,8 @@ __all__ = [
     "IMessageConsumer",
     "IMessagePublisher",
     "IMiddleware",
+    "IOutboxOperations",
+    "IOutboxRelayStorage",
     "IOutboxStorage",
     "IQueryBus",
     "IRepository",
@@ -62,12 +84,20 @@ __all__ = [
     "NextHandler",
     "Ordering",
     "OutboxMessage",
+    "OutboxStatistics",
     "QueryOptions",
+    "RelayLease",
+    "RelayLeaseLostError",
     "SearchResult",
     "SearchSource",
+    "Settlement",
     "StoredEvent",
     "StreamId",
     "UnreadableMessageError",
+    "WaitingBatch",
+    "WaitingMessage",
     "decode_cursor",
     "encode_cursor",
+    "order_key_of",
+    "slot_of",
 ]
