@@ -28,3 +28,13 @@ async def import_core() -> AsyncGenerator[Pair, Any]:
 async def import_core_bare() -> AsyncGenerator[Pair, Any]:
     """The statement ``import pydantic`` alone, which loads almost nothing."""
     yield _pair("import cqrs_ddd_core", "import pydantic")
+
+
+@case("mediator", "import.first_command", unit="ms", better="lower", rounds=15)
+async def import_and_use() -> AsyncGenerator[Pair, Any]:
+    """All that an application uses, and a first model on both sides: what start-up really costs."""
+    names = "AggregateRoot, Command, HandlerRegistry, InMemoryUnitOfWork, Mediator, repository"
+    yield _pair(
+        f"from cqrs_ddd_core import {names}\nclass Hello(Command[str]):\n    name: str",
+        "import asyncio, pydantic\nclass Hello(pydantic.BaseModel):\n    name: str",
+    )

@@ -134,8 +134,8 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         A cancelled task waits for SQLite's thread, which would go on without it: it would take the
         lock, and nobody would give it back.
         """
-        running = greenlet_spawn(work, *arguments)
         is_sqlite = self.engine.dialect.name == "sqlite"
+        running = greenlet_spawn(work, *arguments)
         return await (shielded(running) if is_sqlite else running)
 
     def _gateway(self, aggregate_type: type[T], options: dict[str, Any]) -> IAggregateGateway[T]:
