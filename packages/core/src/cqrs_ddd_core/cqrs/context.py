@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 

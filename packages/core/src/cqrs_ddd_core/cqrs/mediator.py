@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
-from cqrs_ddd_core.cqrs.context import current_context, get_causation_id
+from cqrs_ddd_core.cqrs.context import get_causation_id
 from cqrs_ddd_core.cqrs.errors import HandlerNotFoundError, HandlerRegistrationError
 from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher, observed_handling
 from cqrs_ddd_core.cqrs.events_in_scope import EventsInScope
