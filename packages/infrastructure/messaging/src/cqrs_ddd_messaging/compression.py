@@ -7,6 +7,9 @@ from typing import Literal
 Method = Literal["zlib", "zstd"]
 
 
+_UNKNOWN_SIZE = -1  # of a frame that was written as a stream
+
+
 class DecompressionError(ValueError):
     """Bytes that cannot be decompressed, or would grow beyond what is allowed."""
 
@@ -91,6 +94,6 @@ def _unzstd(data: bytes, max_size: int) -> bytes:
         frame_size = zstandard.frame_content_size(data)
     except (zstandard.ZstdError, MemoryError) as error:
         raise DecompressionError(str(error)) from error
-    if len(found) <= max_size and frame_size != len(found):
+    if len(found) <= max_size and frame_size not in {_UNKNOWN_SIZE, len(found)}:
         raise DecompressionError("its compressed bytes end too early")
     return found
