@@ -74,7 +74,7 @@ class World:
 
     @asynccontextmanager
     async def consuming(self, **options: Any) -> AsyncGenerator[BaseEventConsumer]:
-        settings = {"retry_policy": FAST, **options.pop("settings", {})}
+        settings: dict[str, Any] = {"retry_policy": FAST, **options.pop("settings", {})}
         consumer = BaseEventConsumer(
             InMemoryConsumer(self.bus, "bank"),
             options.pop("handlers", self.registry),

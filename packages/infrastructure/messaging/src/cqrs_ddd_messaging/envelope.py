@@ -12,7 +12,7 @@ from cqrs_ddd_core import OutboxMessage, UnreadableMessageError
 from cqrs_ddd_core.primitives.clock import as_utc
 
 STRUCTURED = "application/cloudevents+json"
-PREFIXES = ("ce_", "cloudEvents_", "cloudEvents:", "ce-")
+PREFIXES = ("ce_", "ce-", "cloudEvents_", "cloudEvents:")
 _VERSIONED = re.compile(r"(?P<name>.+)\.v(?P<version>[1-9][0-9]{0,8})")
 _TRACING = ("traceparent", "tracestate")
 
@@ -40,13 +40,11 @@ class MessageEnvelope:
 
 def from_headers(headers: Iterable[tuple[str, Any]]) -> dict[str, str]:
     """Return the attributes among ``headers``, whichever prefix their binding gives them."""
-    attributes: dict[str, str] = {}
-    for name, value in headers:
-        for prefix in PREFIXES:
-            if name.startswith(prefix):
-                attributes[name[len(prefix) :]] = _text(value)
-                break
-    return attributes
+    return {
+        name[3 if name[2] in "_-" else 12 :]: _text(value)
+        for name, value in headers
+        if name.startswith(PREFIXES)
+    }
 
 
 def from_json(text: str | bytes) -> MessageEnvelope:

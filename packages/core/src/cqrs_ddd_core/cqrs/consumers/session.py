@@ -227,7 +227,8 @@ class Session:
             raise HandlerCancelledError from error
 
     async def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        await shielded(self._subscription.acknowledge(deliveries))
+        # Not shielded: what is handled and not acknowledged comes again, and the inbox knows it.
+        await self._subscription.acknowledge(deliveries)
         self._count(deliveries)
 
     async def _retry_later(self, delivery: Delivery, delay: float) -> bool:

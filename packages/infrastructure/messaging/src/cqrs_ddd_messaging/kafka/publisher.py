@@ -8,7 +8,7 @@ from typing import Any, Self
 from cqrs_ddd_core import OutboxMessage
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, record_headers
-from cqrs_ddd_messaging.publishing import publish_by_key
+from cqrs_ddd_messaging.publishing import publish_in_waves
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 
@@ -49,10 +49,10 @@ class KafkaPublisher:
         """
         producer = await self._opened()
 
-        async def send(message: OutboxMessage) -> None:
-            await self._send(producer, message)
+        async def publish_wave(wave: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
+            return await self._publish_wave(producer, wave)
 
-        return await publish_by_key(messages, send)
+        return await publish_in_waves(messages, publish_wave)
 
     async def close(self) -> None:
         """Close the producer, once it has sent what it was given."""
@@ -83,24 +83,42 @@ class KafkaPublisher:
                 self._producer = producer
             return self._producer
 
-    async def _send(self, producer: Any, message: OutboxMessage) -> None:
+    async def _publish_wave(
+        self, producer: Any, messages: Sequence[OutboxMessage]
+    ) -> list[Exception | None]:
+        """Hand messages to the producer, which batches them, and wait for all confirmations."""
+        outcomes: list[Exception | None] = [None] * len(messages)
+        sent: dict[asyncio.Future[Any], int] = {}
+        for index, message in enumerate(messages):
+            try:
+                sent[await self._send(producer, message)] = index
+            except Exception as error:  # noqa: BLE001 - the outcome of this one message
+                outcomes[index] = self._failure(message, error)
+        if sent:
+            # What is late is sent all the same: an idempotent producer never gives up.
+            done, late = await asyncio.wait(sent, timeout=self._confirm_timeout)
+            for future in late:
+                problem = f"no confirmation within {self._confirm_timeout:g} s"
+                outcomes[sent[future]] = self._config.unavailable(problem)
+            for future in done:
+                error = future.exception()
+                if error is not None:
+                    outcomes[sent[future]] = self._failure(messages[sent[future]], error)
+        return outcomes
+
+    async def _send(self, producer: Any, message: OutboxMessage) -> asyncio.Future[Any]:
         envelope = await self._serializer.wrap(message)
         topic = self._topic if isinstance(self._topic, str) else self._topic(message)
+        if topic not in self._known_topics:
+            await self._look_up(producer, topic, message)
         key = message.partition_key.encode() or None
-        try:
-            if topic not in self._known_topics:
-                await self._look_up(producer, topic, message)
-            sent = await producer.send(
-                topic, envelope.data, key=key, headers=record_headers(envelope)
-            )
-            async with asyncio.timeout(self._confirm_timeout):
-                # Cancelled, it would be sent all the same; an idempotent producer never gives up.
-                await asyncio.shield(sent)
-        except TimeoutError as error:
-            problem = f"no confirmation within {self._confirm_timeout:g} s"
-            raise self._config.unavailable(problem) from error
-        except (KafkaError, OSError) as error:
-            raise MessageNotPublishedError(message.message_id, repr(error)) from error
+        headers = record_headers(envelope)
+        return await producer.send(topic, envelope.data, key=key, headers=headers)
+
+    def _failure(self, message: OutboxMessage, error: BaseException) -> Exception:
+        if isinstance(error, KafkaError | OSError) or not isinstance(error, Exception):
+            return MessageNotPublishedError(message.message_id, repr(error))
+        return error
 
     async def _look_up(self, producer: Any, topic: str, message: OutboxMessage) -> None:
         """Make sure that there is a topic, before a message waits for it.

@@ -6,12 +6,9 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from cqrs_ddd_core import BrokerUnavailableError, OutboxMessage
-from cqrs_ddd_messaging.errors import (
-    HeldBackError,
-    MessageNotPublishedError,
-    UnroutableMessageError,
-)
+from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
+from cqrs_ddd_messaging.publishing import publish_in_waves
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 from cqrs_ddd_messaging.sqs.client import (
     BotoCoreError,
@@ -55,22 +52,11 @@ class SQSPublisher:
             BrokerUnavailableError: SQS is out of reach.
         """
         client = await self._opened()
-        outcomes: list[Exception | None] = [None] * len(messages)
-        chains: dict[object, list[int]] = {}
-        for index, message in enumerate(messages):
-            chains.setdefault(message.partition_key or index, []).append(index)
-        for wave in _waves(chains):
-            free = [index for index in wave if _is_free(index, chains, messages, outcomes)]
-            by_queue: dict[str, list[int]] = {}
-            for index in free:
-                by_queue.setdefault(self._queue_of(messages[index]), []).append(index)
-            async with asyncio.TaskGroup() as group:
-                for queue, indexes in by_queue.items():
-                    for chunk in chunks(indexes):
-                        group.create_task(self._send(client, queue, messages, chunk, outcomes))
-        if all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
-            raise outcomes[0]
-        return outcomes
+
+        async def publish_wave(wave: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
+            return await self._publish_wave(client, wave)
+
+        return await publish_in_waves(messages, publish_wave)
 
     async def close(self) -> None:
         """Close the client."""
@@ -96,6 +82,19 @@ class SQSPublisher:
             if self._client is None:
                 self._client = await self._stack.enter_async_context(self._config.client())
             return self._client
+
+    async def _publish_wave(
+        self, client: Any, messages: Sequence[OutboxMessage]
+    ) -> list[Exception | None]:
+        outcomes: list[Exception | None] = [None] * len(messages)
+        by_queue: dict[str, list[int]] = {}
+        for index, message in enumerate(messages):
+            by_queue.setdefault(self._queue_of(message), []).append(index)
+        async with asyncio.TaskGroup() as group:
+            for queue, indexes in by_queue.items():
+                for chunk in chunks(indexes):
+                    group.create_task(self._send(client, queue, messages, chunk, outcomes))
+        return outcomes
 
     async def _send(
         self,
@@ -144,28 +143,3 @@ class SQSPublisher:
         if isinstance(error, BotoCoreError | OSError):
             return self._config.unavailable(error)
         return error
-
-
-def _waves(chains: dict[object, list[int]]) -> list[list[int]]:
-    """Return first the first message of every key, then every second one, and so on."""
-    longest = max(map(len, chains.values()), default=0)
-    return [
-        [chain[place] for chain in chains.values() if place < len(chain)]
-        for place in range(longest)
-    ]
-
-
-def _is_free(
-    index: int,
-    chains: dict[object, list[int]],
-    messages: Sequence[OutboxMessage],
-    outcomes: list[Exception | None],
-) -> bool:
-    """Whether nothing before this message of its key has failed; else note that it is held back."""
-    message = messages[index]
-    chain = chains[message.partition_key or index]
-    place = chain.index(index)
-    if place and outcomes[chain[place - 1]] is not None:
-        outcomes[index] = HeldBackError(message.message_id, message.partition_key)
-        return False
-    return True
