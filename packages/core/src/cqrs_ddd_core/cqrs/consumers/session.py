@@ -57,7 +57,8 @@ class Session:
         self._lanes = Lanes()
         self._busy: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._draining = False
+        self._stopping = asyncio.Event()
+        self._ending = False
         self.settled = 0
 
     @property
@@ -65,12 +66,18 @@ class Session:
         """How many deliveries are held and not settled."""
         return self._lanes.held
 
+    @property
+    def _draining(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._ending or self._stopping.is_set()
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until ``stopping`` is set, then finish what has begun, until the drain deadline.
 
         Raises:
             Exception: the connection is gone; what was begun has been finished.
         """
+        self._stopping = stopping
         stop = asyncio.create_task(stopping.wait())
         receiver = asyncio.create_task(self._receive())
         workers = [
@@ -89,7 +96,7 @@ class Session:
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Let busy workers finish; end the others at once, and everybody at the deadline."""
-        self._draining = True
+        self._ending = True
         for timer in self._timers:
             timer.cancel()
         busy = self._busy.copy()

@@ -13,7 +13,7 @@ PLACE = "memory"
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class QueuedEnvelope:
     """A message in a queue, and how often it was tried and handed over."""
 
     envelope: MessageEnvelope
@@ -22,7 +22,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class ParkedEnvelope:
     """A message that was parked, and why."""
 
     envelope: MessageEnvelope
@@ -35,12 +35,12 @@ class Queue:
 
     def __init__(self, name: str, patterns: Sequence[str]) -> None:
         self.name, self.patterns = name, tuple(patterns)
-        self.ready: deque[Entry] = deque()
-        self.dead_letters: list[DeadLetter] = []
+        self.ready: deque[QueuedEnvelope] = deque()
+        self.dead_letters: list[ParkedEnvelope] = []
         self.active = asyncio.Lock()
         self.changed = asyncio.Event()
 
-    def put(self, entries: Sequence[Entry], *, in_front: bool = False) -> None:
+    def put(self, entries: Sequence[QueuedEnvelope], *, in_front: bool = False) -> None:
         """Add entries behind the others; those that come back, in front."""
         if in_front:
             self.ready.extendleft(reversed(entries))
@@ -79,7 +79,7 @@ class InMemoryMessageBus:
         self.declare_queue(name)
         return self._queues[name]
 
-    def dead_letters(self, name: str) -> list[DeadLetter]:
+    def dead_letters(self, name: str) -> list[ParkedEnvelope]:
         """Return what was parked by the consumers of a queue."""
         return list(self._queues[name].dead_letters)
 
@@ -96,7 +96,7 @@ class InMemoryMessageBus:
             if any(fnmatchcase(event_type, pattern) for pattern in queue.patterns)
         ]
         for queue in bound:
-            queue.put([Entry(envelope)])
+            queue.put([QueuedEnvelope(envelope)])
         return bool(bound)
 
     def check(self) -> None:

@@ -5,7 +5,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
-from cqrs_ddd_messaging.memory.bus import PLACE, DeadLetter, Entry, InMemoryMessageBus, Queue
+from cqrs_ddd_messaging.memory.bus import (
+    PLACE,
+    InMemoryMessageBus,
+    ParkedEnvelope,
+    Queue,
+    QueuedEnvelope,
+)
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 
@@ -34,7 +40,7 @@ class InMemorySubscription:
 
     def __init__(self, queue: Queue, down: asyncio.Event, serializer: EnvelopeSerializer) -> None:
         self._queue, self._down, self._serializer = queue, down, serializer
-        self._held: dict[int, Entry] = {}
+        self._held: dict[int, QueuedEnvelope] = {}
         self._is_active = False
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
@@ -62,8 +68,8 @@ class InMemorySubscription:
 
     async def retry_later(self, delivery: Delivery, delay: float) -> bool:
         """Put the message back into its queue after a while."""
-        entry: Entry = delivery.token
-        again = Entry(entry.envelope, delivery.attempt + 1)
+        entry: QueuedEnvelope = delivery.token
+        again = QueuedEnvelope(entry.envelope, delivery.attempt + 1)
         asyncio.get_running_loop().call_later(delay, self._queue.put, [again])
         await self.acknowledge([delivery])
         return True
@@ -71,8 +77,8 @@ class InMemorySubscription:
     async def dead_letter(self, delivery: Delivery, error: Exception) -> None:
         """Keep the message, with the error, beside the queue."""
         self._check()
-        entry: Entry = delivery.token
-        self._queue.dead_letters.append(DeadLetter(entry.envelope, error, delivery.attempt))
+        entry: QueuedEnvelope = delivery.token
+        self._queue.dead_letters.append(ParkedEnvelope(entry.envelope, error, delivery.attempt))
         await self.acknowledge([delivery])
 
     def end(self) -> None:
@@ -84,7 +90,7 @@ class InMemorySubscription:
         if self._is_active:
             self._queue.active.release()
 
-    def _delivery(self, entry: Entry) -> Delivery:
+    def _delivery(self, entry: QueuedEnvelope) -> Delivery:
         self._held[id(entry)] = entry
         attributes = entry.envelope.attributes
         return Delivery(
