@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import harness, imports, mediator, outbox, specifications, unit_of_work
+from benchmarks import (
+    harness,
+    imports,
+    mediator,
+    messaging,
+    outbox,
+    specifications,
+    unit_of_work,
+)
 
-_MODULES = (imports, mediator, outbox, specifications, unit_of_work)
+_MODULES = (imports, mediator, messaging, outbox, specifications, unit_of_work)
 
 
 def main(
