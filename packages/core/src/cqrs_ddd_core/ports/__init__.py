@@ -18,6 +18,7 @@ from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
+from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 
 __all__ = [
     "ActiveLock",
@@ -43,9 +44,11 @@ __all__ = [
     "ISpecification",
     "IUnitOfWork",
     "IValidator",
+    "IWorkerPart",
     "NextHandler",
     "Ordering",
     "OutboxMessage",
+    "Progress",
     "QueryOptions",
     "SearchResult",
     "SearchSource",

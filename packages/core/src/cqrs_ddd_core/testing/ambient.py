@@ -1,10 +1,14 @@
 """A clock and ids that a test owns."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 
 class ManualClock:
-    """A clock that moves only when told to.
+    """A clock that moves only when told to; who sleeps by it is woken by ``advance``.
+
+    Attributes:
+        sleeping: how many tasks wait for it to move; a test waits for them before it moves it.
 
     Example:
         >>> clock = ManualClock()
@@ -17,6 +21,7 @@ class ManualClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._elapsed = 0.0
+        self._alarms: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """Return the time it was last set to."""
@@ -26,10 +31,30 @@ class ManualClock:
         """Return the seconds it has been advanced by."""
         return self._elapsed
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been advanced by ``seconds``."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        alarm = self._elapsed + seconds, asyncio.get_running_loop().create_future()
+        self._alarms.append(alarm)
+        try:
+            await alarm[1]
+        finally:
+            self._alarms.remove(alarm)
+
+    @property
+    def sleeping(self) -> int:
+        """How many tasks wait for the clock to move."""
+        return sum(not woken.done() for _, woken in self._alarms)
+
     def advance(self, seconds: float) -> None:
-        """Move ``seconds`` forward."""
+        """Move ``seconds`` forward, and wake whose time has come."""
         self._now += timedelta(seconds=seconds)
         self._elapsed += seconds
+        for due, woken in self._alarms:
+            if due <= self._elapsed and not woken.done():
+                woken.set_result(None)
 
 
 class SequentialIds:
