@@ -75,9 +75,11 @@ class WorkerStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as data that JSON can hold."""
-        parts = [{**asdict(part), "healthy": part.healthy} for part in self.parts]
-        for part in parts:
-            for key in ("last_progress_at", "last_error_at"):
-                moment: datetime | None = part[key]
-                part[key] = None if moment is None else moment.isoformat()
-        return {"healthy": self.healthy, "parts": parts}
+        return {"healthy": self.healthy, "parts": [_as_data(part) for part in self.parts]}
+
+
+def _as_data(part: PartStatus) -> dict[str, Any]:
+    data: dict[str, Any] = {**asdict(part), "healthy": part.healthy}
+    for key in ("last_progress_at", "last_error_at"):
+        data[key] = None if data[key] is None else data[key].isoformat()
+    return data

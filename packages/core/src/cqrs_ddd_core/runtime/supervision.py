@@ -19,6 +19,9 @@ from cqrs_ddd_core.runtime.waiting import is_set_within
 
 _log = logging.getLogger(__name__)
 
+_HEALTHY_AFTER = 60.0
+"""Seconds a run lasts, after which a failure is the first of a new row."""
+
 
 class SupervisedPart:
     """Runs a part until it is told to stop, and knows how it is.
@@ -109,7 +112,7 @@ class SupervisedPart:
             if stopping.is_set():
                 return None
             failure = PartEndedError(self.name)
-        if clock.monotonic() - began > self._restart.max_delay:
+        if clock.monotonic() - began > _HEALTHY_AFTER:
             self._failures = 0  # it had worked for a while: this is a new trouble
         return failure
 

@@ -52,7 +52,7 @@ class Worker:
             then is done again later.
         restart: the delays before a failed part is run again, in seconds. After ``max_attempts``
             failures in a row the worker gives up; by default it never does. A failure after a run
-            of more than ``max_delay`` is the first of a new row.
+            of more than a minute is the first of a new row.
 
     Raises:
         ConfigurationError: there are no parts, or two of one name.

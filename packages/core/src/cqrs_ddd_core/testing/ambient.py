@@ -8,7 +8,8 @@ class ManualClock:
     """A clock that moves only when told to; who sleeps by it is woken by ``advance``.
 
     Attributes:
-        sleeping: how many tasks wait for it to move; a test waits for them before it moves it.
+        alarms: the readings of ``monotonic`` at which it wakes somebody, earliest first. A test
+            waits for them with ``until`` before it moves the clock.
 
     Example:
         >>> clock = ManualClock()
@@ -21,7 +22,7 @@ class ManualClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._elapsed = 0.0
-        self._alarms: list[tuple[float, asyncio.Future[None]]] = []
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """Return the time it was last set to."""
@@ -36,23 +37,23 @@ class ManualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        alarm = self._elapsed + seconds, asyncio.get_running_loop().create_future()
-        self._alarms.append(alarm)
+        sleeper = self._elapsed + seconds, asyncio.get_running_loop().create_future()
+        self._sleepers.append(sleeper)
         try:
-            await alarm[1]
+            await sleeper[1]
         finally:
-            self._alarms.remove(alarm)
+            self._sleepers.remove(sleeper)
 
     @property
-    def sleeping(self) -> int:
-        """How many tasks wait for the clock to move."""
-        return sum(not woken.done() for _, woken in self._alarms)
+    def alarms(self) -> list[float]:
+        """When it wakes somebody, by its own seconds."""
+        return sorted(due for due, woken in self._sleepers if not woken.done())
 
     def advance(self, seconds: float) -> None:
         """Move ``seconds`` forward, and wake whose time has come."""
         self._now += timedelta(seconds=seconds)
         self._elapsed += seconds
-        for due, woken in self._alarms:
+        for due, woken in self._sleepers:
             if due <= self._elapsed and not woken.done():
                 woken.set_result(None)
 
