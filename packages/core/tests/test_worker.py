@@ -198,6 +198,8 @@ class TestRestarting:
             clock.advance(1)
             await until(lambda: part.runs == 2)
             status = worker.status().parts[0]
+            assert not worker.status().healthy  # until it has got on
+            part.progress.idle()
             assert worker.status().healthy
         assert (status.restarts, status.last_error) == (1, "OSError: no route")
         assert status.last_error_at is not None
@@ -396,6 +398,21 @@ class TestHealth:
             clock.advance(61)
             assert only(worker).stalled_for == 61
 
+    async def test_a_part_that_tries_again_by_itself_is_seen_until_it_gets_on(
+        self, clock: ManualClock
+    ) -> None:
+        part = Part("relay")
+        async with Worker([part]) as worker:
+            await until(lambda: part.runs)
+            part.progress.idle()
+            part.progress.trouble(ConnectionError("broker is away"))
+            status = only(worker)
+            assert (status.state, status.in_trouble) == (PartState.RUNNING, True)
+            assert status.last_error == "ConnectionError: broker is away"
+            assert not worker.status().healthy
+            part.progress.busy()
+            assert worker.status().healthy
+
     async def test_a_worker_that_does_not_run_is_not_healthy(self) -> None:
         assert not Worker([Part("relay")]).status().healthy
 
@@ -419,6 +436,7 @@ class TestHealth:
                     "lag": 3,
                     "lag_seconds": None,
                     "restarts": 1,
+                    "in_trouble": False,
                     "last_error": "OSError: down",
                     "last_error_at": "2026-01-01T00:00:00+00:00",
                     "healthy": True,

@@ -1,7 +1,6 @@
 """How background work goes wrong."""
 
-from typing import Any, cast
-
+from cqrs_ddd_core.primitives.error_text import described, leaves_of
 from cqrs_ddd_core.primitives.errors import ConfigurationError, CQRSDDDError
 
 
@@ -36,31 +35,9 @@ class WorkerGaveUpError(CQRSDDDError):
         )
 
 
-def described(error: BaseException) -> str:
-    """Return the type and the text of ``error`` in one line; of a group, those of each error.
-
-    Example:
-        >>> described(ExceptionGroup("2 tasks failed", [OSError("no route"), ValueError()]))
-        'OSError: no route; ValueError'
-    """
-    leaves = _leaves(error)
-    if leaves != [error]:
-        return "; ".join(described(leaf) for leaf in leaves)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def configuration_error_in(error: BaseException) -> ConfigurationError | None:
     """Return the error that makes it useless to try again, also from inside a group."""
-    for leaf in _leaves(error):
+    for leaf in leaves_of(error):
         if isinstance(leaf, ConfigurationError):
             return leaf
     return None
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    """Return the errors of a group, those of groups inside it too; an error alone is its own."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    inside: tuple[BaseException, ...] = cast("Any", error).exceptions
-    return [leaf for each in inside for leaf in _leaves(each)]

@@ -37,6 +37,7 @@ class PartStatus:
         lag: how many messages wait for it, as far as it knows.
         lag_seconds: how long the oldest of them has waited.
         restarts: how often it was run again since the worker was started.
+        in_trouble: whether it has failed and taken no step since.
         last_error: why it failed last, with the error's type.
         last_error_at: when that was.
     """
@@ -49,13 +50,15 @@ class PartStatus:
     lag: int | None
     lag_seconds: float | None
     restarts: int
+    in_trouble: bool
     last_error: str | None
     last_error_at: datetime | None
 
     @property
     def healthy(self) -> bool:
         """Whether it runs, and gets on."""
-        return self.state is PartState.RUNNING and self.stalled_for is None
+        gets_on = self.stalled_for is None and not self.in_trouble
+        return self.state is PartState.RUNNING and gets_on
 
 
 @dataclass(frozen=True, slots=True)

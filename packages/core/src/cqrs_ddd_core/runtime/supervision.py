@@ -3,16 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports.worker_part import IWorkerPart
 from cqrs_ddd_core.primitives.clock import current_clock
+from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.runtime.errors import (
     PartEndedError,
     WorkerGaveUpError,
     configuration_error_in,
-    described,
 )
 from cqrs_ddd_core.runtime.status import PartState, PartStatus
 from cqrs_ddd_core.runtime.waiting import is_set_within
@@ -39,8 +38,6 @@ class SupervisedPart:
         self.name = part.name
         self._state = PartState.STOPPED
         self._restarts = self._failures = 0
-        self._last_error: str | None = None
-        self._last_error_at: datetime | None = None
         self._said_stalled = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -52,7 +49,8 @@ class SupervisedPart:
                 error = await self._run_once(stopping)
                 if error is None:
                     break
-                self._note(error)
+                self._failures += 1
+                self._part.progress.trouble(error)
                 if stopping.is_set():
                     _log.error("%s failed while it drained", self.name, exc_info=error)
                     break
@@ -80,8 +78,9 @@ class SupervisedPart:
             lag=progress.lag,
             lag_seconds=progress.lag_seconds,
             restarts=self._restarts,
-            last_error=self._last_error,
-            last_error_at=self._last_error_at,
+            in_trouble=progress.in_trouble,
+            last_error=progress.last_error,
+            last_error_at=progress.last_error_at,
         )
 
     def log_if_stalled(self) -> None:
@@ -115,10 +114,6 @@ class SupervisedPart:
         if clock.monotonic() - began > _HEALTHY_AFTER:
             self._failures = 0  # it had worked for a while: this is a new trouble
         return failure
-
-    def _note(self, error: Exception) -> None:
-        self._failures += 1
-        self._last_error, self._last_error_at = described(error), current_clock().now()
 
     def _is_beyond_hope(self, error: Exception) -> bool:
         """Whether to run the part again is in vain; then the worker is told."""
