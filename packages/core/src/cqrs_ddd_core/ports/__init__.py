@@ -8,9 +8,26 @@ from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
 from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory, IHandlerScope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
+from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
+from cqrs_ddd_core.ports.outbox_operations import DeadLetter, IOutboxOperations, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_relay import (
+    BlockedKey,
+    DueKey,
+    DueKeys,
+    FailedKey,
+    IOutboxRelayStorage,
+    RelayLease,
+    RelayLeaseLostError,
+    Settlement,
+    WaitingBatch,
+    WaitingMessage,
+    order_key_of,
+    slot_of,
+)
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
 from cqrs_ddd_core.ports.repository import IRepository
@@ -23,8 +40,14 @@ from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "BlockedKey",
     "Change",
+    "DeadLetter",
+    "DueKey",
+    "DueKeys",
+    "DuplicateMessageError",
     "ExpectedVersion",
+    "FailedKey",
     "IAggregateGateway",
     "ICacheService",
     "ICommandBus",
@@ -34,10 +57,14 @@ __all__ = [
     "IHandlerFactory",
     "IHandlerScope",
     "IIdempotencyStore",
+    "IInboxStorage",
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessagePublisher",
     "IMiddleware",
+    "IOutboxOperations",
+    "IOutboxRelayStorage",
     "IOutboxStorage",
     "IQueryBus",
     "IRepository",
@@ -48,12 +75,20 @@ __all__ = [
     "NextHandler",
     "Ordering",
     "OutboxMessage",
+    "OutboxStatistics",
     "Progress",
     "QueryOptions",
+    "RelayLease",
+    "RelayLeaseLostError",
     "SearchResult",
     "SearchSource",
+    "Settlement",
     "StoredEvent",
     "StreamId",
+    "WaitingBatch",
+    "WaitingMessage",
     "decode_cursor",
     "encode_cursor",
+    "order_key_of",
+    "slot_of",
 ]

@@ -1,0 +1,14 @@
+"""Delivers what units of work have written to the outbox."""
+
+from cqrs_ddd_core.cqrs.outbox.buffered_outbox import BufferedOutbox, RelayableOutbox
+from cqrs_ddd_core.cqrs.outbox.relay import Relay
+from cqrs_ddd_core.cqrs.outbox.service import OutboxService
+from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings
+
+__all__ = [
+    "BufferedOutbox",
+    "OutboxService",
+    "Relay",
+    "RelaySettings",
+    "RelayableOutbox",
+]

@@ -1,0 +1,204 @@
+"""An outbox with a relay of its own, running in the background of the application."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from cqrs_ddd_core.cqrs.outbox.relay import Relay, boot_time
+from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
+from cqrs_ddd_core.cqrs.scope import current_scope
+from cqrs_ddd_core.cqrs.shielding import shielded
+from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
+from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLostError
+from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
+from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class RelayableOutbox(IOutboxStorage, IOutboxRelayStorage, Protocol):
+    """A storage that units of work write to and relays read from."""
+
+
+class BufferedOutbox:
+    """Takes messages in the unit of work that raises them, and delivers them in the background.
+
+    It is the storage as far as ``OutboxMiddleware`` is concerned; a commit wakes the relay at
+    once. Any number of them, in any number of processes, may work on the same storage. Messages
+    of one partition key are delivered in the order they were saved; a message that fails holds up
+    its own key alone.
+
+    Args:
+        storage: the outbox.
+        broker: hands the messages on: a broker's publisher, or ``DurableHandlerPublisher``.
+        lock_strategy: not needed; leases in the storage keep relays apart.
+        batch_size: messages in one read, and in one call of the broker.
+        max_retries: how often a message is tried again before it becomes a dead letter.
+        poll_interval: seconds between two looks into the storage when nothing comes; messages of
+            this process do not wait for it.
+        settings: everything else; the three above count for nothing then.
+        name: how it shows up among the relays; host and process by default.
+
+    Example:
+        >>> from cqrs_ddd_core import InMemoryOutboxStorage, OutboxMessage, utc_now
+        >>> class Printer:
+        ...     async def publish(self, messages):
+        ...         print(*[message.event_type for message in messages])
+        ...         return [None] * len(messages)
+        >>> async def work():
+        ...     async with BufferedOutbox(storage=InMemoryOutboxStorage(), broker=Printer()) as box:
+        ...         await box.save_messages([OutboxMessage(
+        ...             message_id="m-1", event_type="Placed", payload=b"{}",
+        ...             occurred_at=utc_now())])
+        ...         while await box.get_pending():
+        ...             await asyncio.sleep(0)
+        >>> asyncio.run(work())
+        Placed
+    """
+
+    def __init__(
+        self,
+        storage: RelayableOutbox,
+        broker: IMessagePublisher,
+        lock_strategy: Any = None,  # noqa: ARG002 - see above
+        *,
+        batch_size: int = 500,
+        max_retries: int = 5,
+        poll_interval: float = 0.25,
+        settings: RelaySettings | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._storage = storage
+        self.settings = settings or RelaySettings(
+            batch_size=batch_size,
+            max_held=max(2000, 4 * batch_size),
+            poll_interval=poll_interval,
+            retries=default_retries(max_retries),
+        )
+        name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.relay = Relay(storage, broker, self.settings, name=name)
+        self._task: asyncio.Task[None] | None = None
+        self._stop_by: float | None = None
+
+    # -- taking messages -----------------------------------------------------------------------
+
+    async def save_messages(
+        self, messages: Sequence[OutboxMessage], uow: IUnitOfWork | None = None
+    ) -> None:
+        """Save ``messages`` in the unit of work, and have them delivered once it has committed."""
+        await self._storage.save_messages(messages, uow)
+        scope = current_scope() if uow is None else None
+        uow = scope.uow if scope is not None else uow
+        if uow is None:
+            self.wake()
+        elif messages and self._task is not None:
+            uow.on_commit(self._wake)
+
+    async def get_pending(
+        self, limit: int = 100, uow: IUnitOfWork | None = None
+    ) -> list[OutboxMessage]:
+        """Return at most ``limit`` messages that wait, oldest first."""
+        return await self._storage.get_pending(limit, uow)
+
+    def wake(self) -> None:
+        """Have the relay look into the storage now."""
+        self.relay.read_soon()
+
+    async def _wake(self) -> None:
+        self.wake()
+
+    # -- delivering them -----------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the relay is at work."""
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        """Begin to deliver, in a task of its own; no harm when that has begun."""
+        if not self.is_running:
+            self._stop_by = None
+            self._task = asyncio.create_task(self.run(), name="outbox relay")
+
+    async def stop(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the drain
+        """Read no more, wait for what is being published, settle it, give the slots back.
+
+        Args:
+            timeout: seconds to wait; ``settings.drain_timeout`` by default. What is not done by
+                then is cancelled, and delivered after the next start.
+        """
+        if self._task is None:
+            return
+        self._begin_stop(self.settings.drain_timeout if timeout is None else timeout)
+        task, self._task = self._task, None
+        await asyncio.shield(task)
+
+    def _begin_stop(self, timeout: float) -> None:
+        self._stop_by = boot_time() + timeout
+        self.relay.drop_queued()
+        self.relay.poke.set()
+
+    async def run(self) -> None:
+        """Deliver until ``stop`` is called or the task is cancelled."""
+        relay, pause = self.relay, _FIRST_PAUSE
+        try:
+            while not self._is_done():
+                relay.poke.clear()
+                try:
+                    await relay.converse(is_draining=self._stop_by is not None)
+                except RelayLeaseLostError:
+                    await relay.start_over()
+                except Exception as error:  # noqa: BLE001 - the store may be back in a moment
+                    relay.floor.rewind()
+                    await self._wait(boot_time() + relay.trouble(error, pause))
+                    pause = min(_LONGEST_PAUSE, pause * 2)
+                else:
+                    pause = _FIRST_PAUSE
+                    await self._wait(self._dispatch())
+        finally:
+            await shielded(self._end())
+
+    def _dispatch(self) -> float:
+        """Have published what can be, unless this is the end; return when to come again."""
+        if self._stop_by is not None:
+            return min(self._stop_by, self.relay.next_due(is_draining=True))
+        self.relay.dispatch()
+        return self.relay.next_due()
+
+    def _is_done(self) -> bool:
+        stop_by = self._stop_by
+        return stop_by is not None and (not self.relay.is_busy or boot_time() >= stop_by)
+
+    async def _wait(self, until: float) -> None:
+        """Wait until then, or until something has happened."""
+        seconds = until - boot_time()
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.relay.poke.wait()
+
+    async def _end(self) -> None:
+        """Write down what is known, and give the slots back; else they end with the lease."""
+        await self.relay.cancel_calls()
+        with suppress(Exception):
+            await self.relay.settle()
+        with suppress(Exception):
+            await self.relay.leave()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
