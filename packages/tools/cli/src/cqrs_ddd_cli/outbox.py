@@ -12,12 +12,12 @@ from cqrs_ddd_cli.durations import duration
 from cqrs_ddd_cli.errors import TROUBLE, TroubleError, UsageError, plain_errors
 from cqrs_ddd_cli.outbox_view import (
     letter_as_data,
-    message_as_data,
     show_dead_letters,
     show_messages,
     show_statistics,
     statistics_as_data,
     troubles_of,
+    waiting_as_data,
 )
 from cqrs_ddd_cli.output import AsJson, print_json, progress_bar, say
 from cqrs_ddd_cli.purging import purge_in_batches

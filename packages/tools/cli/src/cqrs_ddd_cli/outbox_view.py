@@ -52,16 +52,14 @@ def show_statistics(statistics: OutboxStatistics, troubles: Sequence[str]) -> No
         console.print(Text(trouble, style="red"), soft_wrap=True)
 
 
-def show_messages(messages: Sequence[OutboxMessage], letters: Sequence[DeadLetter]) -> None:
+def show_messages(messages: Sequence[tuple[OutboxMessage, DeadLetter | None]]) -> None:
     """Print what waits, and what is known of what has failed."""
-    dead = {letter.message.message_id: letter for letter in letters}
     table = Table(title="Waiting, the oldest first")
     table.add_column("message", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("tries", justify="right")
     table.add_column("last error", overflow="fold")
-    for message in messages:
-        letter = dead.get(message.message_id)
+    for message, letter in messages:
         table.add_row(
             _name(message),
             shown(_age(message)),
@@ -101,6 +99,16 @@ def message_as_data(message: OutboxMessage) -> dict[str, Any]:
         "correlation_id": message.correlation_id,
         "occurred_at": message.occurred_at.isoformat(),
         "age_seconds": _age(message),
+    }
+
+
+def waiting_as_data(message: OutboxMessage, letter: DeadLetter | None) -> dict[str, Any]:
+    """Return a message that waits as data, with what is known of its failure."""
+    return {
+        **message_as_data(message),
+        "state": "waiting" if letter is None else "dead letter",
+        "attempts": 0 if letter is None else letter.attempts,
+        "error": None if letter is None else letter.error,
     }
 
 
