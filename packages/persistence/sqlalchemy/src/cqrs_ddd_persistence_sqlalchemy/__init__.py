@@ -1,8 +1,9 @@
-"""Repositories, units of work and outbox on PostgreSQL, MariaDB, MySQL and SQLite."""
+"""Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
+from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
@@ -16,6 +17,7 @@ __all__ = [
     "IMapping",
     "MappingError",
     "SQLAlchemyIdempotencyStore",
+    "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
     "SQLAlchemyUnitOfWork",

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from cqrs_ddd_core.ports.outbox_relay import WaitingMessage, order_key_of
 
-SLOW_BACKLOG = 100  # messages of a slow key that are held; the others stay in the store
-
 
 class Call(NamedTuple):
     """What goes to the publisher at once: messages of some keys, each key's in order.
@@ -25,18 +23,28 @@ class Call(NamedTuple):
 class KeyQueues:
     """Takes messages as they are read and hands them out, one call a key at a time.
 
+    Args:
+        slow_backlog: how many messages of a slow key are held; the others stay in the store.
+
     Attributes:
         held: the slot of each message that was read and is not settled yet, by position.
         slow: keys that are published alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slow_backlog: int) -> None:
+        self._slow_backlog = slow_backlog
         self.held: dict[int, int] = {}
         self.slow: set[str] = set()
         self._queues: dict[str, deque[WaitingMessage]] = {}
         self._ready: deque[str] = deque()
         self._ready_slow: deque[str] = deque()
         self._busy: set[str] = set()
+        self._is_slow_turn = False
+
+    @property
+    def is_any_ready(self) -> bool:
+        """Whether there is something for any call."""
+        return bool(self._ready or self._ready_slow)
 
     @property
     def is_ready(self) -> bool:
@@ -58,6 +66,11 @@ class KeyQueues:
         self._queues[key] = deque((message,))
         if key not in self._busy:
             self._make_ready(key)
+
+    def take_any(self, limit: int) -> Call:
+        """Return by turns a call of a slow key and one of at most ``limit`` messages."""
+        self._is_slow_turn = bool(self._ready_slow) and not (self._is_slow_turn and self._ready)
+        return self.take_slow() if self._is_slow_turn else self.take(limit)
 
     def take(self, limit: int) -> Call:
         """Return a call of at most ``limit`` messages."""
@@ -133,7 +146,7 @@ class KeyQueues:
     def crowded(self) -> dict[str, int]:
         """Return the slow keys that have enough here, with how many: no more are to be read."""
         counts = {key: len(self._queues.get(key, ())) for key in self.slow}
-        return {key: count for key, count in counts.items() if count >= SLOW_BACKLOG}
+        return {key: count for key, count in counts.items() if count >= self._slow_backlog}
 
     def _make_ready(self, key: str) -> None:
         (self._ready_slow if key in self.slow else self._ready).append(key)

@@ -32,6 +32,8 @@ _MARGIN = 0.1  # of the lease: nothing is published so shortly before it ends
 _RENEWALS = 10  # in the life of a lease
 _SOON = 0.25
 _DUE_AT_ONCE = 100
+_PROBES = 16  # messages in hand that suffice while the broker is away
+_ALONE = 16  # calls of single messages beside the normal ones
 _ERROR_LENGTH = 2000
 
 
@@ -83,7 +85,7 @@ class Relay:
         self._deadline = self._renew_at = self._read_at = self._retry_at = 0.0
         self._interval = self.settings.shortest_poll
         self._is_behind = self._is_woken = True
-        self.floor, self.queues = ReadFloor(), KeyQueues()
+        self.floor, self.queues = ReadFloor(), KeyQueues(self.settings.max_held // 4)
         self.outage = Outage(self.settings.longest_outage_pause)
         self._pending = Settlement()
         self._blocked: dict[str, BlockedKey] = {}
@@ -148,7 +150,7 @@ class Relay:
             due.append(self._next_read())
         if self._blocked and not self.outage.is_on:
             due.append(self._retry_at)
-        if not self._calls and (self.queues.is_ready or self.queues.is_slow_ready):
+        if not self._calls and self.queues.is_any_ready:
             due.append(self.outage.until)
         due += [
             started + self.settings.slow_after
@@ -161,8 +163,10 @@ class Relay:
         return 0.0 if self._is_behind or self._is_woken else self._read_at
 
     def _has_room(self) -> bool:
-        if self.outage.is_on or not self._slots - self._releasing:
+        if not self._slots - self._releasing:
             return False
+        if self.outage.is_on:
+            return self.in_hand < _PROBES
         most = self.settings.max_held
         crowded = sum(self.queues.crowded().values()) if self.queues.slow else 0
         held = len(self.queues.held)
@@ -181,7 +185,9 @@ class Relay:
         lease = await shielded(self._storage.renew(self._relay_id, self._name, ttl))
         self._lease = lease
         if old is not None and lease.relay_id != old.relay_id:
-            raise RelayLeaseLostError(old.relay_id)
+            if self.in_hand:
+                raise RelayLeaseLostError(old.relay_id)
+            self._forget()
         self._deadline = before + ttl * (1 - _MARGIN)
         is_short = len(lease.slots) < SLOTS // lease.relays
         pause = ttl / _RENEWALS
@@ -224,7 +230,7 @@ class Relay:
 
     def drop_queued(self) -> None:
         """Forget what was read and is not being published; the next read brings it again."""
-        if self.queues.is_ready or self.queues.is_slow_ready:
+        if self.queues.is_any_ready:
             self.floor.rewind()
         self.queues.drop()
 
@@ -295,18 +301,19 @@ class Relay:
 
     def dispatch(self) -> None:
         """Start as many calls of the publisher as may run."""
-        settings, now = self.settings, boot_time()
+        queues, now = self.queues, boot_time()
         self._look_for_slow_calls(now)
         if now >= self._deadline or now < self.outage.until:
             return
-        limit = settings.batch_size if self.outage.width is None else self.outage.width
-        most = 1 if self.outage.is_on else settings.max_calls
-        while self.queues.is_ready and len(self._calls) - len(self._overtime) < most:
-            call = self.queues.take(limit)
-            if call.messages:
-                self._start(call)
-        while self.queues.is_slow_ready and len(self._calls) < most * 4:
-            self._start(self.queues.take_slow())
+        if self.outage.is_on:
+            if not self._calls and queues.is_any_ready:
+                self._start(queues.take_any(1))
+            return
+        most = self.settings.max_calls
+        while queues.is_ready and len(self._calls) - len(self._overtime) < most:
+            self._start(queues.take(self.settings.batch_size))
+        while queues.is_slow_ready and len(self._calls) < most + _ALONE:
+            self._start(queues.take_slow())
 
     def _look_for_slow_calls(self, now: float) -> None:
         for task, (call, started) in self._calls.items():
@@ -405,6 +412,7 @@ class Relay:
         if self.outage.began(error, alone):
             self._note(call, [error])
         else:
+            self.queues.mark_slow(call)
             self.queues.give_back(call)
 
     # -- settling ------------------------------------------------------------------------------

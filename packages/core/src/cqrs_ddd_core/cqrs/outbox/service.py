@@ -116,8 +116,8 @@ class OutboxService:
     async def _publish_all(self) -> int:
         relay, delivered = self.relay, 0
         try:
-            while relay.queues.is_ready:
-                await relay.publish(relay.queues.take(relay.settings.batch_size))
+            while relay.queues.is_any_ready:
+                await relay.publish(relay.queues.take_any(relay.settings.batch_size))
                 delivered += await relay.settle()
                 if relay.outage.error is not None:
                     raise relay.outage.error
