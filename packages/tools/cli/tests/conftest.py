@@ -18,9 +18,9 @@ from cqrs_ddd_core import (
     InMemoryInboxStorage,
     InMemoryOutboxStorage,
     OutboxMessage,
-    OutboxService,
     utc_now,
 )
+from cqrs_ddd_core.cqrs.outbox import OutboxService
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
@@ -93,6 +93,7 @@ class Shop:
         async def deliver(shop: Any) -> None:
             async with OutboxService(shop.outbox, self.broker, max_retries=0) as service:
                 await service.drain()
+                await service.drain()  # what waited behind a discarded message
 
         self.do(deliver)
 

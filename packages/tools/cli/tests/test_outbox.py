@@ -99,8 +99,16 @@ class TestList:
             "attempts": 1,
             "error": "ValueError: the queue [orders] refused it",
         }
+        assert first["retry_in_seconds"] is None
         states = [message["state"] for message in data_of(troubled, "outbox", "list")["messages"]]
-        assert states == ["dead letter", "waiting", "waiting", "dead letter", "waiting"]
+        assert states == ["dead letter", "parked", "parked", "dead letter", "waiting"]
+
+    def test_it_tells_when_a_failed_message_is_tried_again(self, troubled: Shop) -> None:
+        troubled.run("outbox", "redrive", "m-4")
+        retried = data_of(troubled, "outbox", "list")["messages"][3]
+        assert (retried["message_id"], retried["state"]) == ("m-4", "retrying")
+        assert (retried["attempts"], retried["retry_in_seconds"]) == (0, 0)
+        assert "in 0 s" in troubled.run("outbox", "list").stdout
 
     def test_it_is_a_table_that_says_when_there_is_more(self, troubled: Shop) -> None:
         result = troubled.run("outbox", "list", "--limit", "3")
@@ -210,9 +218,7 @@ class TestRedrive:
             (["m-1", "--type", PLACED], "Choose in one way"),
         ],
     )
-    def test_it_wants_one_way_to_choose(
-        self, shop: Shop, arguments: list[str], said: str
-    ) -> None:
+    def test_it_wants_one_way_to_choose(self, shop: Shop, arguments: list[str], said: str) -> None:
         result = shop.run("outbox", "redrive", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert said in result.stderr

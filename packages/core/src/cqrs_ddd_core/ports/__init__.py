@@ -13,7 +13,12 @@ from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
-from cqrs_ddd_core.ports.outbox_operations import DeadLetter, IOutboxOperations, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_operations import (
+    DeadLetter,
+    IOutboxOperations,
+    OutboxStatistics,
+    RetryingMessage,
+)
 from cqrs_ddd_core.ports.outbox_relay import (
     BlockedKey,
     DueKey,
@@ -80,6 +85,7 @@ __all__ = [
     "QueryOptions",
     "RelayLease",
     "RelayLeaseLostError",
+    "RetryingMessage",
     "SearchResult",
     "SearchSource",
     "Settlement",

@@ -1,6 +1,6 @@
 """The storage in a SQL database, for ``--database``."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from cqrs_ddd_cli.application import IOperableOutbox
 from cqrs_ddd_cli.errors import TroubleError, UsageError
 from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.primitives.error_text import described
+from cqrs_ddd_core.primitives.errors import CQRSDDDError
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -25,24 +27,35 @@ _INSTALL = "pip install 'cqrs-ddd-cli[postgresql]' (or [mysql], [sqlite])"
 @asynccontextmanager
 async def outbox_at(url: str, table: str) -> AsyncGenerator[IOperableOutbox]:
     """Yield the outbox in the table ``table`` of the database at ``url``."""
-    async with _session_factory_for(url) as session_factory:
-        from cqrs_ddd_persistence_sqlalchemy import SQLAlchemyOutboxStorage  # noqa: PLC0415
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemyOutboxStorage,
+            create_session_factory,
+        )
 
-        yield SQLAlchemyOutboxStorage(session_factory, table=table)
+        tables = await _tables_in(engine)
+        _check_table(table, tables)
+        yield SQLAlchemyOutboxStorage(
+            create_session_factory(engine), table=table, archive=f"{table}_archive" in tables
+        )
 
 
 @asynccontextmanager
 async def inbox_at(url: str, table: str) -> AsyncGenerator[IInboxStorage]:
     """Yield the inbox in the table ``table`` of the database at ``url``."""
-    async with _session_factory_for(url) as session_factory:
-        from cqrs_ddd_persistence_sqlalchemy import SQLAlchemyInboxStorage  # noqa: PLC0415
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemyInboxStorage,
+            create_session_factory,
+        )
 
-        yield SQLAlchemyInboxStorage(session_factory, table=table)
+        _check_table(table, await _tables_in(engine))
+        yield SQLAlchemyInboxStorage(create_session_factory(engine), table=table)
 
 
 @asynccontextmanager
-async def _session_factory_for(url: str) -> "AsyncGenerator[async_sessionmaker[AsyncSession]]":
-    """Yield what storages on the database at ``url`` are made with.
+async def _engine_for(url: str) -> "AsyncGenerator[AsyncEngine]":
+    """Yield an engine for ``url``, with the driver of its database where it names none.
 
     Raises:
         UsageError: the URL is none, or what it needs is not installed.
@@ -52,10 +65,7 @@ async def _session_factory_for(url: str) -> "AsyncGenerator[async_sessionmaker[A
         from sqlalchemy import make_url  # noqa: PLC0415 - an extra
         from sqlalchemy.exc import ArgumentError, InvalidRequestError  # noqa: PLC0415
 
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415
-            create_engine,
-            create_session_factory,
-        )
+        from cqrs_ddd_persistence_sqlalchemy import create_engine  # noqa: PLC0415
     except ImportError:
         raise UsageError(
             f"--database needs SQLAlchemy and a driver, which are not installed: {_INSTALL}. "
@@ -68,18 +78,47 @@ async def _session_factory_for(url: str) -> "AsyncGenerator[async_sessionmaker[A
             _check_file(target.database)
         engine = create_engine(target.render_as_string(hide_password=False))
     except ImportError as error:
-        raise UsageError(
-            f"The driver for this URL is not installed ({error}): {_INSTALL}."
-        ) from None
+        raise UsageError(f"The driver is not installed ({error}): {_INSTALL}.") from None
     except (ArgumentError, InvalidRequestError, ValueError):  # whose text may hold the password
         raise UsageError(
             "This is no database URL; write one like sqlite:///shop.sqlite or "
             "postgresql://user:password@host/name."
         ) from None
     try:
-        yield create_session_factory(engine)
+        yield engine
     finally:
         await engine.dispose()
+
+
+async def _tables_in(engine: "AsyncEngine") -> list[str]:
+    """Return the names of the tables that there are.
+
+    Raises:
+        TroubleError: the database cannot be reached.
+    """
+    from sqlalchemy import inspect  # noqa: PLC0415 - an extra
+
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda plain: inspect(plain).get_table_names())
+    except CQRSDDDError:
+        raise
+    except Exception as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        cause = getattr(error, "orig", None) or error
+        raise TroubleError(
+            f"{shown} cannot be reached: {described(cause)}. See that the server runs, and that "
+            "user, password, host and database are right."
+        ) from error
+
+
+def _check_table(table: str, tables: Sequence[str]) -> None:
+    if table not in tables:
+        raise TroubleError(
+            f"There is no table {table!r} in this database; there are "
+            f"{', '.join(sorted(tables)) or 'none'}. --table names another; your application makes "
+            "it with create_schema or a migration."
+        )
 
 
 def _check_file(name: str | None) -> None:

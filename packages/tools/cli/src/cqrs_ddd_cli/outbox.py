@@ -10,14 +10,13 @@ import typer
 
 from cqrs_ddd_cli.durations import duration
 from cqrs_ddd_cli.errors import TROUBLE, TroubleError, UsageError, plain_errors
+from cqrs_ddd_cli.outbox_list import entries_of, entry_as_data, show_entries
 from cqrs_ddd_cli.outbox_view import (
     letter_as_data,
     show_dead_letters,
-    show_messages,
     show_statistics,
     statistics_as_data,
     troubles_of,
-    waiting_as_data,
 )
 from cqrs_ddd_cli.output import AsJson, print_json, progress_bar, say
 from cqrs_ddd_cli.purging import purge_in_batches
@@ -191,15 +190,17 @@ async def _status(target: Target, max_age: float | None, *, as_json: bool) -> li
 async def _list(target: Target, limit: int, *, as_json: bool) -> None:
     async with target.outbox() as outbox:
         statistics = await outbox.statistics()
-        messages = await outbox.get_pending(limit)
-        letters = await outbox.dead_letters(statistics.dead_letters)
-    if as_json:
-        print_json(
-            {"messages": [message_as_data(m) for m in messages], "total": statistics.waiting}
+        entries = entries_of(
+            await outbox.get_pending(limit),
+            await outbox.retrying(statistics.retrying),
+            await outbox.dead_letters(statistics.dead_letters),
         )
-    elif messages:
-        show_messages(messages, letters)
-        _say_rest(len(messages), statistics.waiting)
+    if as_json:
+        data = [entry_as_data(entry) for entry in entries]
+        print_json({"messages": data, "total": statistics.waiting})
+    elif entries:
+        show_entries(entries)
+        _say_rest(len(entries), statistics.waiting)
     else:
         say("Nothing waits: every message is delivered.")
 

@@ -52,23 +52,6 @@ def show_statistics(statistics: OutboxStatistics, troubles: Sequence[str]) -> No
         console.print(Text(trouble, style="red"), soft_wrap=True)
 
 
-def show_messages(messages: Sequence[tuple[OutboxMessage, DeadLetter | None]]) -> None:
-    """Print what waits, and what is known of what has failed."""
-    table = Table(title="Waiting, the oldest first")
-    table.add_column("message", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("tries", justify="right")
-    table.add_column("last error", overflow="fold")
-    for message, letter in messages:
-        table.add_row(
-            _name(message),
-            shown(_age(message)),
-            "" if letter is None else str(letter.attempts),
-            Text("" if letter is None else _short(letter.error), style="red"),
-        )
-    Console().print(table)
-
-
 def show_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """Print dead letters with what is known of them."""
     now = utc_now()
@@ -80,11 +63,11 @@ def show_dead_letters(letters: Sequence[DeadLetter]) -> None:
     table.add_column("last error", overflow="fold")
     for letter in letters:
         table.add_row(
-            _name(letter.message),
+            name_of(letter.message),
             shown((now - letter.failed_at).total_seconds()),
             str(letter.attempts),
             str(letter.parked_behind),
-            Text(_short(letter.error), style="red"),
+            short(letter.error),
         )
     Console().print(table)
 
@@ -98,17 +81,7 @@ def message_as_data(message: OutboxMessage) -> dict[str, Any]:
         "tenant_id": message.tenant_id,
         "correlation_id": message.correlation_id,
         "occurred_at": message.occurred_at.isoformat(),
-        "age_seconds": _age(message),
-    }
-
-
-def waiting_as_data(message: OutboxMessage, letter: DeadLetter | None) -> dict[str, Any]:
-    """Return a message that waits as data, with what is known of its failure."""
-    return {
-        **message_as_data(message),
-        "state": "waiting" if letter is None else "dead letter",
-        "attempts": 0 if letter is None else letter.attempts,
-        "error": None if letter is None else letter.error,
+        "age_seconds": age_of(message),
     }
 
 
@@ -140,7 +113,7 @@ def statistics_as_data(statistics: OutboxStatistics, troubles: Sequence[str]) ->
 _LONGEST_ERROR = 300
 
 
-def _name(message: OutboxMessage) -> Text:
+def name_of(message: OutboxMessage) -> Text:
     """Return id, type and key in three lines: an id alone is half as wide as a terminal."""
     lines = [(message.message_id, ""), ("\n" + message.event_type, "bold")]
     if message.partition_key:
@@ -148,10 +121,12 @@ def _name(message: OutboxMessage) -> Text:
     return Text.assemble(*lines)
 
 
-def _age(message: OutboxMessage) -> float:
+def age_of(message: OutboxMessage) -> float:
+    """Return the seconds since what a message tells of happened."""
     return (utc_now() - message.occurred_at).total_seconds()
 
 
-def _short(error: str) -> str:
+def short(error: str) -> Text:
+    """Return an error in one line that is not too long for a table."""
     line = " ".join(error.split())
-    return line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}…"
+    return Text(line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}…", style="red")

@@ -32,7 +32,7 @@ from cqrs_ddd_core.ports import (
     WaitingBatch,
 )
 from cqrs_ddd_core.ports.outbox_relay import SLOTS
-from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, waiting_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, now_plus, waiting_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     digest_of,
     epoch_now,
