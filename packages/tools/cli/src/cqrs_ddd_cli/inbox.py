@@ -12,7 +12,11 @@ from cqrs_ddd_cli.output import AsJson, print_json, say
 from cqrs_ddd_cli.purging import purge_in_batches
 from cqrs_ddd_cli.target import App, Database, InboxTable, Target
 
-app = typer.Typer(help="Look after the memory of handled messages.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the memory of handled messages.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 @app.callback()

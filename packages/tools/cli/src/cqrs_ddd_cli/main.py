@@ -10,6 +10,7 @@ from cqrs_ddd_cli import inbox, outbox, worker
 app = typer.Typer(
     name="cqrs-ddd",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -26,18 +26,23 @@ from cqrs_ddd_core.ports import DeadLetter
 
 _AT_ONCE = 500
 
-app = typer.Typer(help="Look after the messages on their way out.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the messages on their way out.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
 Keys = Annotated[
     list[str] | None,
-    typer.Option("--key", help="Those with this partition key; may be repeated."),
+    typer.Option("--key", metavar="KEY", help="Those with this partition key; may be repeated."),
 ]
 Types = Annotated[
-    list[str] | None, typer.Option("--type", help="Those of this type; may be repeated.")
+    list[str] | None,
+    typer.Option("--type", metavar="TYPE", help="Those of this type; may be repeated."),
 ]
 MessageIds = Annotated[
-    list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...", help="These messages.")
+    list[str] | None, typer.Argument(metavar="MESSAGE_ID", help="These messages.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -137,7 +142,7 @@ def redrive(
 
 @app.command()
 def discard(
-    message_id: Annotated[list[str], typer.Argument(metavar="MESSAGE_ID...")],
+    message_id: Annotated[list[str], typer.Argument(metavar="MESSAGE_ID")],
     *,
     app_: App = None,
     database: Database = None,

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cqrs_ddd_cli.durations import shown
-from cqrs_ddd_cli.outbox_view import age_of, message_as_data, name_of, short
+from cqrs_ddd_cli.outbox_view import about, age_of, message_as_data, message_table
 from cqrs_ddd_core.ports import DeadLetter, OutboxMessage, RetryingMessage
 
 State = Literal["waiting", "parked", "retrying", "dead letter"]
@@ -72,19 +71,13 @@ def entry_as_data(entry: Entry) -> dict[str, Any]:
 
 def show_entries(entries: Sequence[Entry]) -> None:
     """Print entries as a table."""
-    table = Table(title="Not delivered yet, the oldest first")
-    table.add_column("message", no_wrap=True)
-    table.add_column("age", justify="right")
-    table.add_column("state")
-    table.add_column("tries", justify="right", no_wrap=True)
-    table.add_column("last error", overflow="fold")
+    table = message_table("Not delivered yet, the oldest first", "age", "state", "tries")
     for entry in entries:
         again = "" if entry.retry_in is None else f"\nin {shown(entry.retry_in)}"
         table.add_row(
-            name_of(entry.message),
+            about(entry.message, entry.error),
             shown(age_of(entry.message)),
             Text(entry.state + again, style=_STYLES.get(entry.state, "")),
             str(entry.attempts or ""),
-            "" if entry.error is None else short(entry.error),
         )
     Console().print(table)

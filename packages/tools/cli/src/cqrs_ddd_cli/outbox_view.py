@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,7 +42,7 @@ def show_statistics(statistics: OutboxStatistics, troubles: Sequence[str]) -> No
         ("archived", statistics.archived, "delivered and kept"),
         ("relays", statistics.relays, "at work"),
     ]
-    table = Table("", "", "", title="Outbox", show_header=False)
+    table = Table("", "", "", title="Outbox", box=SIMPLE, show_header=False)
     table.columns[1].justify = "right"
     for name, count, meaning in rows:
         style = "bold red" if name == "dead letters" and count else ""
@@ -55,19 +56,13 @@ def show_statistics(statistics: OutboxStatistics, troubles: Sequence[str]) -> No
 def show_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """Print dead letters with what is known of them."""
     now = utc_now()
-    table = Table(title="Dead letters, the longest dead first")
-    table.add_column("message", no_wrap=True)
-    table.add_column("failing", justify="right", no_wrap=True)
-    table.add_column("tries", justify="right")
-    table.add_column("behind", justify="right")
-    table.add_column("last error", overflow="fold")
+    table = message_table("Dead letters, the longest dead first", "failing", "tries", "behind")
     for letter in letters:
         table.add_row(
-            name_of(letter.message),
+            about(letter.message, letter.error),
             shown((now - letter.failed_at).total_seconds()),
             str(letter.attempts),
             str(letter.parked_behind),
-            short(letter.error),
         )
     Console().print(table)
 
@@ -113,20 +108,27 @@ def statistics_as_data(statistics: OutboxStatistics, troubles: Sequence[str]) ->
 _LONGEST_ERROR = 300
 
 
-def name_of(message: OutboxMessage) -> Text:
-    """Return id, type and key in three lines: an id alone is half as wide as a terminal."""
-    lines = [(message.message_id, ""), ("\n" + message.event_type, "bold")]
+def message_table(title: str, *figures: str) -> Table:
+    """Return a table of messages; the error gets the widest column, below the message it is of."""
+    table = Table(title=title, box=SIMPLE_HEAD, expand=True, show_lines=True)
+    table.add_column("message, type and key, last error", ratio=1, overflow="fold", min_width=36)
+    for figure in figures:
+        table.add_column(figure, justify="right", no_wrap=True)
+    return table
+
+
+def about(message: OutboxMessage, error: str | None) -> Text:
+    """Return what a message is: its id, its type and key, and its last error."""
+    said = Text(f"{message.message_id}\n{message.event_type}")
     if message.partition_key:
-        lines.append(("\n" + message.partition_key, "dim"))
-    return Text.assemble(*lines)
+        said.append(f"  {message.partition_key}", style="cyan")
+    if error is not None:
+        line = " ".join(error.split())
+        cut = line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}…"
+        said.append(f"\n{cut}", style="red")
+    return said
 
 
 def age_of(message: OutboxMessage) -> float:
     """Return the seconds since what a message tells of happened."""
     return (utc_now() - message.occurred_at).total_seconds()
-
-
-def short(error: str) -> Text:
-    """Return an error in one line that is not too long for a table."""
-    line = " ".join(error.split())
-    return Text(line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}…", style="red")

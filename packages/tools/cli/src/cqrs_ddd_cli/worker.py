@@ -11,7 +11,11 @@ from cqrs_ddd_cli.errors import plain_errors
 from cqrs_ddd_cli.references import opened
 from cqrs_ddd_core.runtime import Worker
 
-app = typer.Typer(help="Run relays, consumers and other background work.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run relays, consumers and other background work.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 class LogLevel(StrEnum):
