@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from cqrs_ddd_core.cqrs.context import current_context
 from cqrs_ddd_core.cqrs.outbox.relay import Relay, boot_time
 from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.scope import current_scope
@@ -145,6 +146,7 @@ class BufferedOutbox:
     async def run(self) -> None:
         """Deliver until ``stop`` is called or the task is cancelled."""
         relay, pause = self.relay, _FIRST_PAUSE
+        token = current_context.set(None)  # what is delivered belongs to other conversations
         try:
             while not self._is_done():
                 relay.poke.clear()
@@ -160,6 +162,7 @@ class BufferedOutbox:
                     pause = _FIRST_PAUSE
                     await self._wait(self._dispatch())
         finally:
+            current_context.reset(token)
             await shielded(self._end())
 
     def _dispatch(self) -> float:

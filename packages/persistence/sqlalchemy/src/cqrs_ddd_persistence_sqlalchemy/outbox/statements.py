@@ -24,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 class epoch_now(FunctionElement[float]):  # noqa: N801 - a function of SQL
     """The database's time, as seconds since 1970."""
 
-    type = Double()
+    type = Double[float]()
     inherit_cache = True
 
 

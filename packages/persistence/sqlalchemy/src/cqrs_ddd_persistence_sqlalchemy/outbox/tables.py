@@ -86,8 +86,8 @@ def outbox_tables(name: str = "outbox", *, archive: bool = False) -> OutboxTable
             Column("slot", SmallInteger(), nullable=False),
             Column("head", BigInteger(), nullable=False),
             Column("attempts", Integer(), nullable=False),
-            Column("due_at", Double()),  # seconds since 1970; null: a dead letter
-            Column("failed_at", Double(), nullable=False),
+            Column("due_at", Double[float]()),  # seconds since 1970; null: a dead letter
+            Column("failed_at", Double[float](), nullable=False),
             Column("order_key", text_type(), nullable=False),
             Column("error", text_type(), nullable=False),
             Index(f"{name}_blocked_due", "slot", "due_at"),
@@ -103,7 +103,7 @@ def outbox_tables(name: str = "outbox", *, archive: bool = False) -> OutboxTable
             metadata,
             _position(),
             Column("name", text_type(), nullable=False),
-            Column("until", Double(), nullable=False),
+            Column("until", Double[float](), nullable=False),
             sqlite_autoincrement=True,
         ),
         slots=Table(
@@ -123,7 +123,7 @@ def _archive(name: str, metadata: MetaData) -> Table:
         Column("id", BigInteger(), primary_key=True, autoincrement=False),
         Column("message_id", text_type(key=True), nullable=False, index=True),
         *_message_columns(),
-        Column("delivered_at", Double(), nullable=False, index=True),
+        Column("delivered_at", Double[float](), nullable=False, index=True),
     )
 
 
