@@ -10,8 +10,8 @@ import typer
 from cqrs_ddd_cli.application import HasInbox, HasOutbox, IOperableOutbox
 from cqrs_ddd_cli.database import inbox_at, outbox_at
 from cqrs_ddd_cli.errors import UsageError
-from cqrs_ddd_cli.references import opened
 from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.runtime import open_reference
 
 App = Annotated[
     str | None,
@@ -67,7 +67,9 @@ class Target:
             async with outbox_at(self.database or "", self.table) as storage:
                 yield storage
             return
-        async with opened(self.app, _has_outbox, "an application with an outbox") as application:
+        async with open_reference(
+            self.app, _has_outbox, "an application with an outbox"
+        ) as application:
             outbox: object = application.outbox
             if not isinstance(outbox, IOperableOutbox):
                 raise UsageError(
@@ -83,7 +85,9 @@ class Target:
             async with inbox_at(self.database or "", self.table) as storage:
                 yield storage
             return
-        async with opened(self.app, _has_inbox, "an application with an inbox") as application:
+        async with open_reference(
+            self.app, _has_inbox, "an application with an inbox"
+        ) as application:
             yield application.inbox
 
 
