@@ -98,8 +98,10 @@ class Mediator:
             max_event_depth,
         )
         self._pipelines: dict[type, Pipeline] = {}
+        self._reactions: dict[tuple[int, bool], Invoke] = {}  # the registry keeps the handlers
         self._check()
         registry.on_change(self._pipelines.clear)
+        registry.on_change(self._reactions.clear)
 
     @property
     def registry(self) -> HandlerRegistry:
@@ -214,7 +216,10 @@ class Mediator:
             before_commit: called when the handler has succeeded, to record that in the same
                 transaction.
         """
-        invoke = invoker(handler, self._handlers)
+        place = (id(handler.handler), handler.in_thread)
+        invoke = self._reactions.get(place)
+        if invoke is None:
+            invoke = self._reactions[place] = invoker(handler, self._handlers)
 
         async def handle(message: Any) -> None:
             await observed_handling(message, handler.name, invoke)

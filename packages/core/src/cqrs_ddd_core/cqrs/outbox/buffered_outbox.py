@@ -14,6 +14,7 @@ from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
+from cqrs_ddd_core.ports.outbox_operations import IOutboxOperations
 from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLostError
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
@@ -22,8 +23,8 @@ from cqrs_ddd_core.ports.worker_part import Progress
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-class RelayableOutbox(IOutboxStorage, IOutboxRelayStorage, Protocol):
-    """A storage that units of work write to and relays read from."""
+class RelayableOutbox(IOutboxStorage, IOutboxRelayStorage, IOutboxOperations, Protocol):
+    """A storage that units of work write to, relays read from, and people look after."""
 
 
 class BufferedOutbox:
@@ -130,6 +131,15 @@ class BufferedOutbox:
             self._stopping = asyncio.Event()
             self._drain_timeout = self.settings.drain_timeout
             self._task = asyncio.create_task(self.run(self._stopping), name="outbox relay")
+
+    async def drained(self) -> None:
+        """Wait until nothing waits but messages that have failed; somebody must be delivering.
+
+        It may take for ever when the broker is away: put ``asyncio.timeout`` around it.
+        """
+        while (await self._storage.statistics()).oldest_age is not None:
+            self.wake()
+            await asyncio.sleep(self.settings.shortest_poll)
 
     async def stop(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the drain
         """Read no more, wait for what is being published, settle it, give the slots back.

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Dialect, RowMapping
+from sqlalchemy import ColumnElement, CursorResult, Dialect, Executable, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports import OutboxMessage, WaitingMessage
+from cqrs_ddd_persistence_sqlalchemy.engine import READ_ONLY
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
 from cqrs_ddd_persistence_sqlalchemy.outbox.tables import MESSAGE_COLUMNS, OutboxTables
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import engine_of
@@ -38,14 +39,23 @@ class OutboxBase:
 
         return await shielded(run())
 
-    async def _in_autocommit(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run a single statement: without BEGIN and COMMIT where the database can do that."""
+    async def _query(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        """Run one statement, which commits by itself (on SQLite: which reads)."""
+
+        async def work(connection: AsyncConnection) -> CursorResult[Any]:
+            return await connection.execute(statement, values)
+
+        return await self._reading(work)
+
+    async def _reading(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run ``work``, which reads: without BEGIN, or on SQLite without the lock of a writer."""
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
         if self._dialect.name == "sqlite":
-            return await self._in_transaction(work)
+            options = {READ_ONLY: True}
 
         async def run() -> T:
             async with self._engine.connect() as connection:
-                return await work(await connection.execution_options(isolation_level="AUTOCOMMIT"))
+                return await work(await connection.execution_options(**options))
 
         return await shielded(run())
 

@@ -69,7 +69,7 @@ class OutboxRelaying(OutboxBase):
         rows = self._waiting(slots, after, limit, without)
         if self._dialect.name == "postgresql":
             return await self._read_with_snapshot(rows)
-        found = await self._in_autocommit(lambda connection: connection.execute(rows))
+        found = await self._query(rows)
         # SQLite has one writer, so positions appear in order; of MariaDB's nothing is known.
         oldest = _ALL_SEEN if self._dialect.name == "sqlite" else 0
         return WaitingBatch([waiting_of(row) for row in found.mappings()], oldest, _ALL_SEEN)
@@ -99,7 +99,7 @@ class OutboxRelaying(OutboxBase):
             .select_from(seen.outerjoin(waiting, true()))
             .order_by(waiting.c.id)
         )
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         lines = found.mappings().all()
         oldest = lines[0]["oldest"] if await self._numbers_come_first() else 0
         messages = [waiting_of(line) for line in lines if line["id"] is not None]
@@ -112,7 +112,7 @@ class OutboxRelaying(OutboxBase):
         """
         if self._is_number_first is None:
             statement, values = text(_DEFAULT_OF_ID), {"name": self._tables.messages.name}
-            found = await self._in_autocommit(lambda c: c.execute(statement, values))
+            found = await self._query(statement, values)
             self._is_number_first = NUMBER_FIRST in (found.scalar() or "")
         return self._is_number_first
 
@@ -124,7 +124,7 @@ class OutboxRelaying(OutboxBase):
             .outerjoin(messages, messages.c.id == table.c.head)
             .where(is_one_of(table.c.slot, slots, self._dialect))
         )
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         return [
             BlockedKey(row["order_key"], row["slot"], row["found"], row["attempts"])
             for row in found.mappings()
@@ -158,7 +158,7 @@ class OutboxRelaying(OutboxBase):
             ]
             return DueKeys(due, float(next_in) if next_in is not None else None)
 
-        return await self._in_transaction(work)
+        return await self._reading(work)
 
     # -- settling ------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class OutboxRelaying(OutboxBase):
         if only_delivered and self._tables.archive is None and self._dialect.name == "postgresql":
             statement = self._delete_under_lease()
             values = {"relay_id": relay_id, "delivered": settlement.delivered}
-            found = await self._in_autocommit(lambda c: c.execute(statement, values))
+            found = await self._query(statement, values)
             if not found.scalar():
                 raise RelayLeaseLostError(relay_id)
             return
