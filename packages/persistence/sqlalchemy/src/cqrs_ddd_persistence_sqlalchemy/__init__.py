@@ -1,7 +1,12 @@
 """Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
-from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.errors import (
+    DatabaseUnavailableError,
+    DatabaseUrlError,
+    MappingError,
+    UniqueViolationError,
+)
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
@@ -13,6 +18,8 @@ from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
     "AggregateMapping",
+    "DatabaseUnavailableError",
+    "DatabaseUrlError",
     "ExactDecimal",
     "IMapping",
     "MappingError",
