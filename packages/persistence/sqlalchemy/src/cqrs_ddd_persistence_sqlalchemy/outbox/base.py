@@ -1,6 +1,6 @@
 """What the parts of the outbox on SQL share: tables, engine, short transactions."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Dialect, Executable, RowMapping
@@ -47,6 +47,15 @@ class OutboxBase:
 
         return await self._reading(work)
 
+    async def _change(self, statement: Executable) -> int:
+        """Run one statement that writes and commits; return how many rows it changed."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        is_sqlite = self._dialect.name == "sqlite"
+        return await (self._in_transaction(work) if is_sqlite else self._reading(work))
+
     async def _reading(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run ``work``, which reads: without BEGIN, or on SQLite without the lock of a writer."""
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
@@ -70,7 +79,8 @@ def message_of(row: RowMapping) -> OutboxMessage:
     return OutboxMessage(**{name: row[name] for name in MESSAGE_COLUMNS})
 
 
-def waiting_of(row: RowMapping) -> WaitingMessage:
-    """Return the message that a row holds, in its place."""
-    slot: Any = row["slot"]
-    return WaitingMessage(row["id"], slot if slot >= 0 else -1 - slot, message_of(row))
+def waiting_of(row: Sequence[Any]) -> WaitingMessage:
+    """Return the message that a row holds, in its place: id, slot, then ``MESSAGE_COLUMNS``."""
+    position, slot, *values = row
+    message = OutboxMessage(**dict(zip(MESSAGE_COLUMNS, values, strict=True)))
+    return WaitingMessage(position, slot if slot >= 0 else -1 - slot, message)
