@@ -87,7 +87,7 @@ class World(NamedTuple):
 
 @asynccontextmanager
 async def _world(*sources: Any) -> AsyncGenerator[World]:
-    engine = create_engine(_URL)
+    engine = create_engine(_URL, pool_size=16)
     session_factory = create_session_factory(engine)
     storage = SQLAlchemyOutboxStorage(session_factory, table="bench_relay")
     inbox = SQLAlchemyInboxStorage(session_factory, table="bench_inbox")

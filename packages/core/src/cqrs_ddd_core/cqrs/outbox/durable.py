@@ -159,7 +159,7 @@ class DurableHandlerPublisher:
             self._refuse_unknown(message.event_type)
             return
         event_class, handlers = found
-        event = self._codec.decode(event_class, message.payload)
+        event: object = self._codec.decode(event_class, message.payload)
         failures: list[Exception] = []
         for handler in handlers:
             if message.message_id in handled.get(handler.name, ()):

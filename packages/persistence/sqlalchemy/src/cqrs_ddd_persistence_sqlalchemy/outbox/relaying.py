@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Executable,
+    Integer,
     Select,
     any_,
     bindparam,
@@ -100,10 +101,11 @@ class OutboxRelaying(OutboxBase):
             .order_by(waiting.c.id)
         )
         found = await self._query(statement)
-        lines = found.all()
-        oldest, following, first, *_ = lines[0]
-        messages = [waiting_of(line[2:]) for line in lines] if first is not None else []
-        return WaitingBatch(messages, oldest if await self._numbers_come_first() else 0, following)
+        lines: Sequence[Any] = found.all()
+        oldest: int = lines[0][0] if await self._numbers_come_first() else 0
+        is_empty = lines[0][2] is None  # the outer join's row without a message
+        messages = [] if is_empty else [waiting_of(line[2:]) for line in lines]
+        return WaitingBatch(messages, oldest, lines[0][1])
 
     async def _numbers_come_first(self) -> bool:
         """Whether the table's default is the one that makes transaction numbers tell (see tables).
@@ -148,14 +150,14 @@ class OutboxRelaying(OutboxBase):
         )
 
         async def work(connection: AsyncConnection) -> DueKeys:
-            found = (await connection.execute(keys)).all()
+            found: Sequence[Any] = (await connection.execute(keys)).all()
             next_in = (await connection.execute(later)).scalar()
             due = [
                 DueKey(
-                    BlockedKey(key, slot, message[0], attempts),
-                    waiting_of(message) if message[0] is not None else None,
+                    BlockedKey(row[0], row[1], row[3], row[2]),
+                    waiting_of(row[3:]) if row[3] is not None else None,
                 )
-                for key, slot, attempts, *message in found
+                for row in found
             ]
             return DueKeys(due, float(next_in) if next_in is not None else None)
 
@@ -205,7 +207,7 @@ class OutboxRelaying(OutboxBase):
         gone = (
             delete(messages)
             .where(messages.c.id == any_(delivered), exists(select(lease.c.id)))
-            .returning(literal_column("1"))
+            .returning(literal_column("1", Integer()))
             .cte("gone")
         )
         return select(exists(select(lease.c.id))).add_cte(gone)
