@@ -33,6 +33,7 @@ VIOLATIONS = {
         "cqrs_ddd_messaging/rabbitmq",
         "from cqrs_ddd_messaging import kafka",
     ),
+    "the command line imports packages, typer and rich": ("cqrs_ddd_cli", "import sqlalchemy"),
     "the example's domain knows no database": ("order_fulfilment/domain", "import sqlalchemy"),
     "the example's application knows no database": (
         "order_fulfilment/application",

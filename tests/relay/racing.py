@@ -1,4 +1,4 @@
-"""The relay of the race test: ``python -m cqrs_ddd_core.relay tests.relay.racing:make``."""
+"""The relay of the race test: ``python -m cqrs_ddd_core.runtime tests.relay.racing:make``."""
 
 import asyncio
 import os

@@ -37,7 +37,7 @@ class Race:
 
     def start(self, relays: int) -> None:
         environment = {**os.environ, "RACE_URL": self.url, "RACE_FOLDER": str(self.folder)}
-        command = [sys.executable, "-m", "cqrs_ddd_core.relay", "tests.relay.racing:make"]
+        command = [sys.executable, "-m", "cqrs_ddd_core.runtime", "tests.relay.racing:make"]
         for _ in range(relays):
             relay = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True

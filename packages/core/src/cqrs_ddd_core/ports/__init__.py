@@ -20,7 +20,12 @@ from cqrs_ddd_core.ports.message_consumer import (
 )
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
-from cqrs_ddd_core.ports.outbox_operations import DeadLetter, IOutboxOperations, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_operations import (
+    DeadLetter,
+    IOutboxOperations,
+    OutboxStatistics,
+    RetryingMessage,
+)
 from cqrs_ddd_core.ports.outbox_relay import (
     BlockedKey,
     DueKey,
@@ -42,6 +47,7 @@ from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
+from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 
 __all__ = [
     "ActiveLock",
@@ -81,13 +87,16 @@ __all__ = [
     "ISubscription",
     "IUnitOfWork",
     "IValidator",
+    "IWorkerPart",
     "NextHandler",
     "Ordering",
     "OutboxMessage",
     "OutboxStatistics",
+    "Progress",
     "QueryOptions",
     "RelayLease",
     "RelayLeaseLostError",
+    "RetryingMessage",
     "SearchResult",
     "SearchSource",
     "Settlement",

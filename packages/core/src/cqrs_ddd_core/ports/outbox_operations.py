@@ -51,6 +51,27 @@ class DeadLetter:
     parked_behind: int
 
 
+@dataclass(frozen=True, slots=True)
+class RetryingMessage:
+    """A message that has failed and is tried again, and what is known of it.
+
+    Attributes:
+        message: as it was saved.
+        error: what kept it back the last time.
+        attempts: how often it was tried.
+        failed_at: when it failed first.
+        parked_behind: how many messages of its key wait for it.
+        retry_in: seconds until it is tried again; below 0 when that is due.
+    """
+
+    message: OutboxMessage
+    error: str
+    attempts: int
+    failed_at: datetime
+    parked_behind: int
+    retry_in: float
+
+
 @runtime_checkable
 class IOutboxOperations(Protocol):
     """What people and their tools need of an outbox; safe while relays are at work."""
@@ -61,6 +82,10 @@ class IOutboxOperations(Protocol):
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """Return at most ``limit`` dead letters, the longest dead first."""
+        ...
+
+    async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
+        """Return at most ``limit`` messages that have failed and are tried again, soonest first."""
         ...
 
     async def redrive(self, message_ids: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction, run_or_stage
-from cqrs_ddd_core.ports.outbox_operations import DeadLetter, OutboxStatistics
+from cqrs_ddd_core.ports.outbox_operations import DeadLetter, OutboxStatistics, RetryingMessage
 from cqrs_ddd_core.ports.outbox_relay import (
     SLOTS,
     BlockedKey,
@@ -229,6 +229,26 @@ class InMemoryOutboxStorage:
             )
             for key, entry in sorted(self._dead(), key=lambda item: item[1].since)
         ][:limit]
+
+    async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
+        """Return at most ``limit`` messages that have failed and are tried again, soonest first."""
+        behind, now = list(self._parked.values()), current_clock().monotonic()
+        found = sorted(
+            (entry.due_at, key, entry)
+            for key, entry in self._blocked.items()
+            if entry.due_at is not None and entry.failed.position in self._waiting
+        )
+        return [
+            RetryingMessage(
+                self._waiting[entry.failed.position].message,
+                entry.failed.error,
+                entry.failed.attempts,
+                entry.since,
+                behind.count(key),
+                due_at - now,
+            )
+            for due_at, key, entry in found[:limit]
+        ]
 
     async def redrive(self, message_ids: Sequence[str] | None = None) -> int:
         """Have dead letters tried again as if they had never failed; return how many."""

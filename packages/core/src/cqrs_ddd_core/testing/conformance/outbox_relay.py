@@ -320,6 +320,26 @@ class OutboxRelayStorageConformance:
         due = await outbox.due(_ALL, 10)
         assert (due.keys, due.next_in) == ([], None)
 
+    async def test_a_message_that_is_tried_again_is_listed_with_all_that_is_known(
+        self, outbox: FullOutbox
+    ) -> None:
+        await _with_dead_letter(outbox)
+        await outbox.save_messages([_message(f"r-{n}", key=f"r{n}") for n in range(3)])
+        for waiting in await _read(outbox):
+            key = waiting.message.partition_key
+            soon = _LONG * (1 if key == "r1" else 2)
+            if key != "r2":
+                await _settle(outbox, failed=[_failed(waiting, key, attempts=3, retry_in=soon)])
+        first, second = await outbox.retrying()
+        assert (first.message, second.message) == (
+            _message("r-1", key="r1"),
+            _message("r-0", key="r0"),
+        )
+        assert (first.error, first.attempts, first.parked_behind) == ("Boom: it broke", 3, 0)
+        assert first.failed_at.tzinfo is not None
+        assert 0 < first.retry_in <= _LONG < second.retry_in <= 2 * _LONG
+        assert [each.message for each in await outbox.retrying(1)] == [first.message]
+
     async def test_a_redriven_letter_is_due_as_if_it_had_never_failed(
         self, outbox: FullOutbox
     ) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cqrs_ddd_core.ports import DeadLetter, OutboxStatistics
+from cqrs_ddd_core.ports import DeadLetter, OutboxMessage, OutboxStatistics, RetryingMessage
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, message_of, now_plus
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
@@ -57,6 +57,25 @@ class OutboxOperations(OutboxBase):
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """Return at most ``limit`` dead letters, the longest dead first."""
+        blocked = self._tables.blocked
+        statement = self._failed().where(blocked.c.due_at.is_(None))
+        statement = statement.order_by(blocked.c.failed_at, blocked.c.head).limit(limit)
+        found = await self._query(statement)
+        return [DeadLetter(*_what_is_known_of(row)) for row in found.mappings()]
+
+    async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
+        """Return at most ``limit`` messages that have failed and are tried again, soonest first."""
+        blocked = self._tables.blocked
+        retry_in = (blocked.c.due_at - epoch_now()).label("retry_in")
+        statement = self._failed().add_columns(retry_in).where(blocked.c.due_at.is_not(None))
+        statement = statement.order_by(blocked.c.due_at, blocked.c.head).limit(limit)
+        found = await self._query(statement)
+        return [
+            RetryingMessage(*_what_is_known_of(row), row["retry_in"]) for row in found.mappings()
+        ]
+
+    def _failed(self) -> Select[Any]:
+        """Return the statement that finds what blocks a key, and how much waits behind it."""
         messages, blocked, parked = self._tables.messages, self._tables.blocked, self._tables.parked
         behind = (
             select(func.count())
@@ -64,31 +83,9 @@ class OutboxOperations(OutboxBase):
             .where(parked.c.key_digest == blocked.c.key_digest)
             .scalar_subquery()
         )
-        columns = [messages.c[name] for name in MESSAGE_COLUMNS]
-        statement = (
-            select(
-                blocked.c.error,
-                blocked.c.attempts,
-                blocked.c.failed_at,
-                behind.label("behind"),
-                *columns,
-            )
-            .join(messages, messages.c.id == blocked.c.head)
-            .where(blocked.c.due_at.is_(None))
-            .order_by(blocked.c.failed_at, blocked.c.head)
-            .limit(limit)
-        )
-        found = await self._query(statement)
-        return [
-            DeadLetter(
-                message_of(row),
-                row["error"],
-                row["attempts"],
-                datetime.fromtimestamp(row["failed_at"], UTC),
-                row["behind"],
-            )
-            for row in found.mappings()
-        ]
+        columns = (blocked.c.error, blocked.c.attempts, blocked.c.failed_at, behind.label("behind"))
+        messages_columns = [messages.c[name] for name in MESSAGE_COLUMNS]
+        return select(*columns, *messages_columns).join(messages, messages.c.id == blocked.c.head)
 
     async def redrive(self, message_ids: Sequence[str] | None = None) -> int:
         """Have dead letters tried again as if they had never failed; return how many."""
@@ -147,3 +144,8 @@ class OutboxOperations(OutboxBase):
             return gone.rowcount
 
         return await self._in_transaction(work)
+
+
+def _what_is_known_of(row: RowMapping) -> tuple[OutboxMessage, str, int, datetime, int]:
+    failed_at = datetime.fromtimestamp(row["failed_at"], UTC)
+    return message_of(row), row["error"], row["attempts"], failed_at, row["behind"]
