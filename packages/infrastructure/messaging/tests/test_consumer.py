@@ -18,12 +18,16 @@ from cqrs_ddd_core import (
     InMemoryInboxStorage,
     InMemoryOutboxStorage,
     InMemoryUnitOfWork,
+    IWorkerPart,
     JsonMessageCodec,
     Mediator,
     MiddlewareRegistry,
     OutboxMessage,
     OutboxMiddleware,
+    PartState,
+    PartStatus,
     RetryPolicy,
+    Worker,
     get_causation_id,
     get_correlation_id,
     get_current_uow,
@@ -274,6 +278,38 @@ async def test_starting_twice_and_stopping_twice_is_no_harm(world: World) -> Non
     await consumer.stop()
     assert not consumer.is_connected
     assert await world.balance("a") == 1
+
+
+async def test_as_a_part_of_a_worker_it_tells_how_it_gets_on(world: World) -> None:
+    entered, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: OutboxMessage) -> None:
+        entered.set()
+        await may_go_on.wait()
+
+    settings = ConsumerSettings(reconnect_policy=FAST)
+    consumer = BaseEventConsumer(
+        InMemoryConsumer(world.bus, "bank"), handle, name="bank", settings=settings
+    )
+    assert isinstance(consumer, IWorkerPart)
+    async with Worker([consumer]) as worker:
+
+        def part() -> PartStatus:
+            return worker.status().parts[0]
+
+        await until(lambda: part().idle, 30)
+        await world.publish(paid())
+        await entered.wait()
+        assert (part().name, part().lag, part().idle, part().healthy) == ("bank", 1, False, True)
+        may_go_on.set()
+        await until(lambda: part().idle, 30)
+        world.bus.go_down()
+        await until(lambda: part().in_trouble, 30)
+        assert "BrokerUnavailableError" in (part().last_error or "")
+        world.bus.come_back()
+        await until(lambda: part().healthy and part().idle, 30)
+    assert part().state is PartState.STOPPED
+    assert not consumer.is_connected
 
 
 async def test_the_tenant_at_work_is_noted_on_what_leaves(world: World) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from cqrs_ddd_core.cqrs.consumers.effects import (
     Effects,
@@ -19,8 +20,10 @@ from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
 from cqrs_ddd_core.ports.inbox_storage import IInboxStorage
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.message_consumer import IMessageConsumer
+from cqrs_ddd_core.ports.worker_part import Progress
 
 _log = logging.getLogger(__name__)
+_STALL_AFTER = 60.0  # seconds a handler may take before the consumer counts as stalled
 
 
 class BaseEventConsumer:
@@ -45,6 +48,10 @@ class BaseEventConsumer:
         unknown_types: ``"park"`` a message of a type that nobody here handles, or ``"skip"`` it
             where a topic also carries what is not meant for this consumer.
         settings: how much at once, how often again.
+
+    Attributes:
+        name: whose inbox it is, and what it is called as a part of a ``Worker``.
+        progress: how it gets on.
 
     Example:
         >>> from cqrs_ddd_core import OutboxMessage
@@ -77,6 +84,7 @@ class BaseEventConsumer:
             )
         self.name, self._broker = name, broker
         self._settings = settings or ConsumerSettings()
+        self.progress = Progress(stall_after=_STALL_AFTER + self._settings.retry_policy.max_delay)
         self._effects = Effects(name, handlers, uow_factory, inbox)
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -101,8 +109,9 @@ class BaseEventConsumer:
     async def start(self) -> None:
         """Begin to work in a task of its own; no harm when it works already."""
         if self._running is None or self._running.done():
-            self._stopping.clear()
-            self._running = asyncio.create_task(self._run(), name=f"consumer {self.name}")
+            self._stopping = asyncio.Event()
+            work = self.run(self._stopping)
+            self._running = asyncio.create_task(work, name=f"consumer {self.name}")
 
     async def stop(self) -> None:
         """Take nothing more, finish what has begun until the drain deadline, disconnect."""
@@ -110,39 +119,40 @@ class BaseEventConsumer:
         if self._running is not None:
             await self._running
 
-    async def run(self) -> None:
-        """Work until ``stop`` is called from elsewhere, or this task is cancelled."""
-        self._stopping.clear()
-        await self._run()
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until ``stopping`` is set or the task is cancelled, as a part of a ``Worker``.
 
-    async def _run(self) -> None:
+        After that, nothing more is taken; what has begun is finished until the drain deadline.
+        """
         failures = 0
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             try:
                 async with self._broker.connect() as subscription:
                     failures = 0
-                    await self._work_with(Session(subscription, self._effects, self._settings))
+                    self.progress.idle()
+                    session = Session(subscription, self._effects, self._settings, self.progress)
+                    await self._work_in(session, stopping)
             except Exception as error:  # noqa: BLE001 - whatever it was, the next connection may be better
                 failures += 1
+                self.progress.trouble(error)
                 delay = self._settings.reconnect_policy.delay(failures)
                 _log.warning(
                     "Consumer %s lost %s, connects again in %.1f s: %r",
                     *(self.name, self._broker.name, delay, error),
                 )
-                await self._wait(delay)
+                await _wait(stopping, delay)
 
-    async def _work_with(self, session: Session) -> None:
+    async def _work_in(self, session: Session, stopping: asyncio.Event) -> None:
         self._session = session
         try:
-            await session.run(self._stopping)
+            await session.run(stopping)
         finally:
             self._session = None
             self._settled += session.settled
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait, but no longer than until the consumer is to stop."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait, but no longer than until the consumer is to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()

@@ -14,6 +14,7 @@ from cqrs_ddd_core.ports.message_consumer import (
     ISubscription,
     UnreadableMessageError,
 )
+from cqrs_ddd_core.ports.worker_part import Progress
 from cqrs_ddd_core.primitives.errors import InfrastructureError
 
 _log = logging.getLogger(__name__)
@@ -48,12 +49,18 @@ class Session:
         subscription: where deliveries come from.
         effects: what is done with them.
         settings: how much at once, how often again.
+        progress: is told how many deliveries are held, whenever that changes.
     """
 
     def __init__(
-        self, subscription: ISubscription, effects: Effects, settings: ConsumerSettings
+        self,
+        subscription: ISubscription,
+        effects: Effects,
+        settings: ConsumerSettings,
+        progress: Progress,
     ) -> None:
         self._subscription, self._effects, self._settings = subscription, effects, settings
+        self._progress = progress
         self._lanes = Lanes()
         self._busy: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -114,6 +121,7 @@ class Session:
         while True:
             room = await self._lanes.room(self._settings.capacity)
             self._lanes.add(await self._subscription.receive(room))
+            self._note_step()
 
     async def _work(self) -> None:
         worker = asyncio.current_task()
@@ -252,3 +260,10 @@ class Session:
     def _count(self, deliveries: Sequence[Delivery]) -> None:
         self.settled += len(deliveries)
         self._lanes.settled(len(deliveries))
+        self._note_step()
+
+    def _note_step(self) -> None:
+        if self.held:
+            self._progress.busy(lag=self.held)
+        else:
+            self._progress.idle()

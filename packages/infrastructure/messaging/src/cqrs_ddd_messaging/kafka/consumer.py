@@ -11,7 +11,7 @@ from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_messaging.dead_letters import dead_letter_notes
 from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
 from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, aiokafka
-from cqrs_ddd_messaging.kafka.progress import Progress
+from cqrs_ddd_messaging.kafka.partition_work import PartitionWork
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class KafkaSubscription:
     ) -> None:
         self._consumer, self._producer, self._serializer = consumer, producer, serializer
         self._config, self._rebalance_drain = config, rebalance_drain
-        self._progress: dict[Any, Progress] = {}
+        self._work: dict[Any, PartitionWork] = {}
         self._committed: dict[Any, int] = {}
         self._to_commit, self._assigned = asyncio.Event(), asyncio.Event()
 
@@ -121,7 +121,7 @@ class KafkaSubscription:
         for delivery in deliveries:
             partition, _ = delivery.token
             if not delivery.lost:
-                self._progress[partition].settled(delivery)
+                self._work[partition].settled(delivery)
         self._to_commit.set()
 
     async def retry_later(self, delivery: Delivery, delay: float) -> bool:  # noqa: ARG002 - the port's
@@ -159,7 +159,7 @@ class KafkaSubscription:
         """Commit, for each partition, the offset before which everything is settled."""
         offsets = {
             partition: progress.to_commit
-            for partition, progress in self._progress.items()
+            for partition, progress in self._work.items()
             if progress.to_commit is not None
             and progress.to_commit != self._committed.get(partition)
         }
@@ -170,7 +170,7 @@ class KafkaSubscription:
     async def revoked(self, partitions: Iterable[Any]) -> None:
         """Finish what is under way in partitions that go to another member, then commit it."""
         self._assigned.clear()
-        going = [self._progress[each] for each in partitions if each in self._progress]
+        going = [self._work[each] for each in partitions if each in self._work]
         try:
             async with asyncio.timeout(self._rebalance_drain):
                 for progress in going:
@@ -186,7 +186,7 @@ class KafkaSubscription:
 
     def assigned(self, partitions: Iterable[Any]) -> None:
         """Begin anew with the partitions of this member."""
-        self._progress = {partition: Progress() for partition in partitions}
+        self._work = {partition: PartitionWork() for partition in partitions}
         self._committed.clear()
         self._assigned.set()
 
@@ -196,7 +196,7 @@ class KafkaSubscription:
             await self.commit()
         except (KafkaError, OSError) as error:
             _log.warning("The last offsets could not be committed: %r", error)
-        for progress in self._progress.values():
+        for progress in self._work.values():
             progress.lose()
 
     def _delivery(self, partition: Any, record: Any) -> Delivery:
@@ -213,7 +213,7 @@ class KafkaSubscription:
             topic=record.topic,
             token=(partition, record),
         )
-        self._progress[partition].began(delivery, record.offset)
+        self._work[partition].began(delivery, record.offset)
         return delivery
 
 

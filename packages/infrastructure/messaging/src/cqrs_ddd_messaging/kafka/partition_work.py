@@ -6,19 +6,19 @@ from collections import deque
 from cqrs_ddd_core import Delivery
 
 
-class Progress:
+class PartitionWork:
     """The deliveries of one partition that are under way, and the offset that may be committed.
 
     Example:
         >>> first, second = (Delivery(message_id="", key="", body=b"", token=n) for n in (7, 8))
-        >>> progress = Progress()
-        >>> progress.began(first, 7)
-        >>> progress.began(second, 8)
-        >>> progress.settled(second)
-        >>> progress.to_commit is None  # the first one is not done
+        >>> work = PartitionWork()
+        >>> work.began(first, 7)
+        >>> work.began(second, 8)
+        >>> work.settled(second)
+        >>> work.to_commit is None  # the first one is not done
         True
-        >>> progress.settled(first)
-        >>> progress.to_commit
+        >>> work.settled(first)
+        >>> work.to_commit
         9
     """
 
