@@ -5,7 +5,16 @@ from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
-from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
+from cqrs_ddd_core.ports.event_store import (
+    ExpectedVersion,
+    FeedPage,
+    IEventStore,
+    IUpcaster,
+    StoredEvent,
+    StreamAppend,
+    StreamId,
+)
+from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory, IHandlerScope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
@@ -24,6 +33,8 @@ __all__ = [
     "Aggregation",
     "Change",
     "ExpectedVersion",
+    "FeedPage",
+    "FeedSignal",
     "IAggregateGateway",
     "ICacheService",
     "ICommandBus",
@@ -42,6 +53,7 @@ __all__ = [
     "IRepository",
     "ISpecification",
     "IUnitOfWork",
+    "IUpcaster",
     "IValidator",
     "NextHandler",
     "Ordering",
@@ -50,6 +62,7 @@ __all__ = [
     "SearchResult",
     "SearchSource",
     "StoredEvent",
+    "StreamAppend",
     "StreamId",
     "decode_cursor",
     "encode_cursor",

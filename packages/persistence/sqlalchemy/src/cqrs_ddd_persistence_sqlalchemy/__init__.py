@@ -2,6 +2,11 @@
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.event_store import (
+    EventTables,
+    SQLAlchemyEventStore,
+    event_tables,
+)
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
@@ -12,9 +17,11 @@ from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
     "AggregateMapping",
+    "EventTables",
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
@@ -25,6 +32,7 @@ __all__ = [
     "create_schema",
     "create_session_factory",
     "drop_schema",
+    "event_tables",
     "metadata_of",
     "outbox_table",
 ]

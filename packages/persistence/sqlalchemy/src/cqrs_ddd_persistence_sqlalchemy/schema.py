@@ -24,7 +24,17 @@ class HasTable(Protocol):
         ...
 
 
-Source = type[SQLAlchemyUnitOfWork] | HasTable | Table
+@runtime_checkable
+class HasTables(Protocol):
+    """A storage that keeps its data in several tables."""
+
+    @property
+    def tables(self) -> Iterable[Table]:
+        """The tables."""
+        ...
+
+
+Source = type[SQLAlchemyUnitOfWork] | HasTable | HasTables | Table
 
 
 def metadata_of(*sources: Source, metadata: MetaData | None = None) -> MetaData:
@@ -91,6 +101,8 @@ def _tables(sources: Iterable[Any]) -> Iterator[Table]:
             yield from _declared(source)
         elif isinstance(source, HasTable):
             yield source.table
+        elif isinstance(source, HasTables):
+            yield from source.tables
         else:
             raise MappingError(
                 f"{source!r} has no tables. Give unit-of-work classes, storages or tables."
