@@ -140,11 +140,8 @@ class AppendBatch:
                 if append(connection):
                     return
                 self._missed(connection)
-        except DBAPIError as error:  # a deadlock takes the savepoint with it, which fails again
-            reason = error.__context__
-            raise (
-                reason if isinstance(reason, ConcurrencyError) else self._failed(error)
-            ) from error
+        except DBAPIError as error:
+            raise self._failed(error) from error
         raise self._lost()
 
     def _append_at_once(self, connection: Connection) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Connection,
+    TextClause,
     any_,
     cast,
     delete,
@@ -21,15 +22,18 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     true,
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from cqrs_ddd_persistence_sqlalchemy.errors import lost_race
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
 
 BATCH = 5000  # appends that one step moves
+_ATTEMPTS = 16  # of a step that another transaction got in the way of
 
 
 def advance(connection: Connection, tables: EventTables) -> None:
@@ -38,8 +42,16 @@ def advance(connection: Connection, tables: EventTables) -> None:
     if dialect == "sqlite":
         return
     step = _step_at_once if dialect == "postgresql" else _step
-    while step(connection, tables) == BATCH:
-        pass
+    lost = 0
+    while True:
+        try:
+            if step(connection, tables) < BATCH:
+                return
+        except DBAPIError as error:
+            lost += 1
+            if not lost_race(error) or lost == _ATTEMPTS:
+                raise
+            connection.rollback()
 
 
 @lru_cache(maxsize=64)
@@ -126,11 +138,25 @@ def _step(connection: Connection, tables: EventTables) -> int:
     if appends:
         rows, last = _placed(appends, position)
         connection.execute(insert(tables.feed), rows)
-        ids = [append_id for append_id, _ in appends]
-        connection.execute(delete(pending).where(pending.c.append_id.in_(ids)))
+        connection.execute(_delete_placed(connection, tables), {"first": position, "last": last})
         connection.execute(update(head).where(head.c.id == 1).values(position=last))
     connection.commit()
     return len(appends)
+
+
+def _delete_placed(connection: Connection, tables: EventTables) -> TextClause:
+    """Return the deletion of pending rows by their keys, one by one.
+
+    A DELETE locks every row it looks at, so one that scans the table, as the optimiser has it when
+    the table is small, would wait for the end of every transaction that has appended.
+    """
+    pending, feed = map(
+        connection.dialect.identifier_preparer.format_table, (tables.pending, tables.feed)
+    )
+    return text(
+        f"DELETE p FROM {feed} AS f STRAIGHT_JOIN {pending} AS p FORCE INDEX (PRIMARY)"
+        " ON p.append_id = f.append_id WHERE f.position > :first AND f.position <= :last"
+    )
 
 
 def _make_head(connection: Connection, tables: EventTables) -> None:
