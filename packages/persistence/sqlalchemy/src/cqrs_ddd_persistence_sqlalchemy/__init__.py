@@ -12,6 +12,7 @@ from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
@@ -25,6 +26,7 @@ __all__ = [
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
+    "SQLAlchemySnapshotStore",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",

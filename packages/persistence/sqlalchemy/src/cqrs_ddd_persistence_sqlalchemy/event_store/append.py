@@ -91,6 +91,12 @@ class AppendBatch:
             if before == [event.event_id for event in events]:
                 return
             raise ConcurrencyError(f"Stream {stream}", expected=expected, actual=plan.version)
+        elif expected < 0:  # an exact append and a record of all events may tell the same
+            known, ids = set(plan.ids), [event.event_id for event in events]
+            if known.issuperset(ids):
+                return
+            if known.intersection(ids):
+                raise plan.refused(plan.version)
         plan.events += events
         self._events += [(plan, event) for event in events]
 

@@ -76,6 +76,10 @@ class SQLAlchemyEventStore:
         """The tables, for ``create_schema``, Alembic and queries of your own."""
         return self._tables
 
+    def unit_of_work(self) -> SQLAlchemyUnitOfWork:
+        """Return a unit of work that this store takes part in, without repositories."""
+        return SQLAlchemyUnitOfWork(self._session_factory)
+
     # -- appends -------------------------------------------------------------------------------
 
     async def append(
