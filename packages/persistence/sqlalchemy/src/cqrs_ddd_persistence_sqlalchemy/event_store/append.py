@@ -70,12 +70,21 @@ class AppendBatch:
         self._events: list[tuple[_Plan, StoredEvent]] = []
 
     def accepts(self, append: StreamAppend) -> bool:
-        """Whether ``append`` can go with the others; else they must run first."""
+        """Whether ``append`` can go with the others; else they must run first.
+
+        What two appends do to one stream can be told without the database only where the second
+        stands on the first.
+        """
         plan = self._plans.get(append.stream)
-        return plan is None or plan.is_exact or append.expected_version < 0
+        if plan is None:
+            return True
+        if append.expected_version >= 0:
+            return plan.is_exact and append.expected_version >= plan.base
+        ids = [event.event_id for event in append.events]
+        return [event_id for event_id in plan.ids if event_id in set(ids)] == ids
 
     def add(self, append: StreamAppend) -> None:
-        """Put ``append`` behind the others.
+        """Put ``append``, which this batch accepts, behind the others.
 
         Raises:
             ConcurrencyError: it contradicts what this batch does to the stream.
@@ -84,19 +93,13 @@ class AppendBatch:
         plan = self._plans.get(stream)
         if plan is None:
             plan = self._plans[stream] = _Plan(stream, expected, max(expected, 0))
-        elif plan.is_exact and expected >= 0 and expected != plan.version:
-            before = (
-                plan.ids[expected - plan.base :][: len(events)] if expected >= plan.base else []
-            )
-            if before == [event.event_id for event in events]:
+        elif expected < 0:
+            return  # all of them are in the plan: a record of events that are stored anyway
+        elif expected != plan.version:
+            waiting = plan.ids[expected - plan.base :][: len(events)]
+            if waiting == [event.event_id for event in events]:
                 return
             raise ConcurrencyError(f"Stream {stream}", expected=expected, actual=plan.version)
-        elif expected < 0:  # an exact append and a record of all events may tell the same
-            known, ids = set(plan.ids), [event.event_id for event in events]
-            if known.issuperset(ids):
-                return
-            if known.intersection(ids):
-                raise plan.refused(plan.version)
         plan.events += events
         self._events += [(plan, event) for event in events]
 
