@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from cqrs_ddd_core.primitives.clock import as_utc
+
 
 class ManualClock:
     """A clock that moves only when told to.
@@ -15,7 +17,7 @@ class ManualClock:
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = start
+        self._now = as_utc(start)
         self._elapsed = 0.0
 
     def now(self) -> datetime:

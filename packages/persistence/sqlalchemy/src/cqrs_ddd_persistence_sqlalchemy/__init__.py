@@ -1,7 +1,12 @@
 """Repositories, units of work and outbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
-from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.errors import (
+    DatabaseUnavailableError,
+    DatabaseUrlError,
+    MappingError,
+    UniqueViolationError,
+)
 from cqrs_ddd_persistence_sqlalchemy.event_store import (
     EventTables,
     SQLAlchemyEventStore,
@@ -18,6 +23,8 @@ from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
     "AggregateMapping",
+    "DatabaseUnavailableError",
+    "DatabaseUrlError",
     "EventTables",
     "ExactDecimal",
     "IMapping",

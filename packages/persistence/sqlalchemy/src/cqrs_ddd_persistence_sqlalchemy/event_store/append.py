@@ -12,7 +12,7 @@ from cqrs_ddd_core.ports import ExpectedVersion, StoredEvent, StreamAppend, Stre
 from cqrs_ddd_core.primitives.clock import as_utc, utc_now
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_persistence_sqlalchemy.engine import FAILED
-from cqrs_ddd_persistence_sqlalchemy.errors import translated
+from cqrs_ddd_persistence_sqlalchemy.errors import is_unique_violation, translated
 from cqrs_ddd_persistence_sqlalchemy.event_store.append_statement import (
     AppendTemplate,
     append_statement,
@@ -196,9 +196,9 @@ class AppendBatch:
                         for n, row in enumerate(rows)
                     ],
                 )
-            except IntegrityError:
-                if savepoint is None:
-                    raise
+            except IntegrityError as error:
+                if savepoint is None or not is_unique_violation(error):
+                    raise self._failed(error) from error
                 savepoint.rollback()
                 connection.info.pop(FAILED, None)  # undone, and tried again
                 return False
