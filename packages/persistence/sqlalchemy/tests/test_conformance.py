@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cqrs_ddd_advanced_core.testing import BackgroundJobRepositoryConformance
 from cqrs_ddd_core import repository
 from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
@@ -18,6 +19,7 @@ from cqrs_ddd_core.testing.conformance import (
 )
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyBackgroundJobRepository,
     SQLAlchemyIdempotencyStore,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
@@ -102,3 +104,11 @@ class TestSQLAlchemyIdempotencyStore(IdempotencyStoreConformance):
         store = SQLAlchemyIdempotencyStore(sql.session_factory)
         await create_schema(sql.engine, store)
         return store
+
+
+class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
+    @pytest.fixture
+    async def jobs(self, sql: Sql) -> SQLAlchemyBackgroundJobRepository:
+        jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
+        await create_schema(sql.engine, jobs)
+        return jobs

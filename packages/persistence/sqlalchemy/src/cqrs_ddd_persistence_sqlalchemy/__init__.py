@@ -1,5 +1,6 @@
 """Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
+from cqrs_ddd_persistence_sqlalchemy.background_jobs import SQLAlchemyBackgroundJobRepository
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
@@ -16,6 +17,7 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",

@@ -1,0 +1,1 @@
+"""What long-running work needs beyond the core; import from the folders."""

@@ -1,0 +1,5 @@
+"""The conformance suites of this package's ports; they need pytest."""
+
+from cqrs_ddd_advanced_core.testing.background_jobs import BackgroundJobRepositoryConformance
+
+__all__ = ["BackgroundJobRepositoryConformance"]

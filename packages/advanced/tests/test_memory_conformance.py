@@ -1,0 +1,26 @@
+"""The stores in memory keep the promises of their ports."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
+from cqrs_ddd_advanced_core.testing import BackgroundJobRepositoryConformance
+from cqrs_ddd_core import InMemoryDatabase, InMemoryUnitOfWork, repository
+from cqrs_ddd_core.testing.conformance.samples import Order
+
+
+class SampleUnitOfWork(InMemoryUnitOfWork):
+    orders = repository(Order, table="orders")
+
+
+@pytest.fixture
+def uow_factory() -> Callable[[], SampleUnitOfWork]:
+    database = InMemoryDatabase()
+    return lambda: SampleUnitOfWork(database)
+
+
+class TestInMemoryBackgroundJobRepository(BackgroundJobRepositoryConformance):
+    @pytest.fixture
+    def jobs(self) -> InMemoryBackgroundJobRepository:
+        return InMemoryBackgroundJobRepository()
