@@ -1,4 +1,5 @@
 """When cron text comes true, on days when the clock on the wall jumps too."""
+# ruff: noqa: DTZ001 - times without a zone are what is tried
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise

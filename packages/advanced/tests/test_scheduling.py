@@ -36,7 +36,7 @@ DAY = 86_400.0
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-class _Oops(Exception):
+class _Oops(Exception):  # noqa: N818
     pass
 
 

@@ -1,5 +1,6 @@
 """Work that is done later, elsewhere, by whoever has time: background jobs."""
 
+from cqrs_ddd_advanced_core.background_jobs.admin import BackgroundJobAdminService, BulkResult
 from cqrs_ddd_advanced_core.background_jobs.errors import (
     IllegalJobTransitionError,
     InvalidJobError,
@@ -22,9 +23,14 @@ from cqrs_ddd_advanced_core.background_jobs.memory import InMemoryBackgroundJobR
 from cqrs_ddd_advanced_core.background_jobs.recurrence import CatchUp, Recurrence
 from cqrs_ddd_advanced_core.background_jobs.repository import IBackgroundJobRepository
 from cqrs_ddd_advanced_core.background_jobs.running import RunningJob
+from cqrs_ddd_advanced_core.background_jobs.service import BackgroundJobService
+from cqrs_ddd_advanced_core.background_jobs.sweeper import JobSweeperWorker
 from cqrs_ddd_advanced_core.background_jobs.worker import JobWorker
 
 __all__ = [
+    "BackgroundJobAdminService",
+    "BackgroundJobService",
+    "BulkResult",
     "CatchUp",
     "Heartbeat",
     "IBackgroundJobRepository",
@@ -43,6 +49,7 @@ __all__ = [
     "JobSettlement",
     "JobStatistics",
     "JobStatus",
+    "JobSweeperWorker",
     "JobTimeoutError",
     "JobWorker",
     "Recurrence",

@@ -58,10 +58,11 @@ class JobKeyTakenError(ConcurrencyError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(f"The unfinished job with the key {key!r}", expected=0, actual=None)
-        self.args = (
+        said = (
             f"An unfinished job has the key {key!r}. If it came in this very moment, repeat the "
-            "command; else wait for it, cancel it, or use another key.",
+            "command; else wait for it, cancel it, or use another key."
         )
+        self.args = (said,)
 
 
 class JobLeaseLostError(JobError):

@@ -139,7 +139,7 @@ class JobWorker:
         await self._settle()
         if is_draining:
             self.progress.busy(lag=len(self._runs))
-            return self._poll_interval
+            return self._poll_interval if self._runs else 0.0
         jobs = await self._claim()
         self._begin(jobs)
         if jobs or not self._free():

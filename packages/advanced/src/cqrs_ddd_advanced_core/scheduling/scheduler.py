@@ -13,6 +13,7 @@ from cqrs_ddd_advanced_core.background_jobs import (
     Recurrence,
 )
 from cqrs_ddd_advanced_core.background_jobs.running import current_job
+from cqrs_ddd_advanced_core.background_jobs.wake_up import WakeUp
 from cqrs_ddd_advanced_core.scheduling.command_names import command_type_of
 from cqrs_ddd_advanced_core.scheduling.errors import SchedulingError
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
@@ -61,11 +62,11 @@ class CommandScheduler:
     ) -> None:
         self.repository, self.queue = repository, queue
         self.codec: IMessageCodec = codec or JsonMessageCodec()
-        self._wake: list[Callable[[], None]] = []
+        self._wake_up = WakeUp()
 
     def on_scheduled(self, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when something new has been committed by this process."""
-        self._wake.append(wake)
+        self._wake_up.add(wake)
 
     async def schedule(
         self,
@@ -186,7 +187,7 @@ class CommandScheduler:
         if found is None:
             return False
         status = await self.repository.reschedule(found.job_id, due_at, uow)
-        self._tell(uow)
+        self._wake_up.tell(uow)
         return status is JobStatus.PENDING
 
     async def list_timers(self, limit: int = 100) -> Sequence[Job]:
@@ -226,7 +227,7 @@ class CommandScheduler:
 
     async def _add(self, timer: Job, uow: IUnitOfWork | None) -> None:
         await self.repository.add(timer, uow)
-        self._tell(uow)
+        self._wake_up.tell(uow)
 
     async def _replace(self, key: str, uow: IUnitOfWork | None) -> None:
         """Cancel what waits under the key.
@@ -256,21 +257,6 @@ class CommandScheduler:
             return False
         stored: Any = self.codec.decode(_class_of(command), known.data)
         return _without_ids(stored) == _without_ids(command)
-
-    def _tell(self, uow: IUnitOfWork | None) -> None:
-        scope = current_scope() if uow is None else None
-        uow = scope.uow if scope is not None else uow
-        if uow is None:
-            self._tell_now()
-        elif self._wake:
-            uow.on_commit(self._told)
-
-    async def _told(self) -> None:
-        self._tell_now()
-
-    def _tell_now(self) -> None:
-        for wake in self._wake:
-            wake()
 
 
 def _due(at: datetime | None, after: timedelta | None) -> datetime:

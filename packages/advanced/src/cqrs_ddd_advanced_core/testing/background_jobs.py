@@ -38,10 +38,8 @@ class _Oops(Exception):  # noqa: N818
 
 def job(job_id: str, **values: Any) -> Job:
     """Return a pending job that is due."""
-    return Job(
-        job_id=job_id,
-        **{"job_type": "t", "created_at": _LONG_AGO, "due_at": _LONG_AGO, **values},
-    )
+    defaults: dict[str, Any] = {"job_type": "t", "created_at": _LONG_AGO, "due_at": _LONG_AGO}
+    return Job(job_id=job_id, **{**defaults, **values})
 
 
 async def _claim(jobs: Jobs, number: int = 10, **options: Any) -> list[Job]:
