@@ -203,7 +203,7 @@ async def test_a_job_that_could_never_be_run_is_refused(
     jobs: BackgroundJobService, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidJobError):
-        await jobs.schedule(**{"job_type": "t", **wrong})
+        await jobs.schedule(wrong.pop("job_type", "t"), **wrong)
 
 
 async def test_several_jobs_are_changed_each_on_its_own(

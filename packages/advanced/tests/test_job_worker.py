@@ -1,7 +1,7 @@
 """The worker that runs jobs: limits, heartbeats, cancellation, time-outs, retries, the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -54,8 +54,8 @@ class Bench:
         return "done"
 
     @asynccontextmanager
-    async def at_work(self, **options: Any) -> AsyncIterator[JobWorker]:
-        part = JobWorker(self.repository, self.handlers, **{"backoff": AT_ONCE, **options})
+    async def at_work(self, **options: Any) -> AsyncGenerator[JobWorker]:
+        part = JobWorker(self.repository, self.handlers, backoff=AT_ONCE, **options)
         self.jobs.on_scheduled(part.trigger)
         async with Worker([part]):
             yield part

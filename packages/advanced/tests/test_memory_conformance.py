@@ -5,7 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
-from cqrs_ddd_advanced_core.testing import BackgroundJobRepositoryConformance
+from cqrs_ddd_advanced_core.testing import (
+    BackgroundJobRepositoryConformance,
+    UndoTokenRepositoryConformance,
+)
+from cqrs_ddd_advanced_core.undo import InMemoryUndoTokenRepository
 from cqrs_ddd_core import InMemoryDatabase, InMemoryUnitOfWork, repository
 from cqrs_ddd_core.testing.conformance.samples import Order
 
@@ -24,3 +28,9 @@ class TestInMemoryBackgroundJobRepository(BackgroundJobRepositoryConformance):
     @pytest.fixture
     def jobs(self) -> InMemoryBackgroundJobRepository:
         return InMemoryBackgroundJobRepository()
+
+
+class TestInMemoryUndoTokenRepository(UndoTokenRepositoryConformance):
+    @pytest.fixture
+    def tokens(self) -> InMemoryUndoTokenRepository:
+        return InMemoryUndoTokenRepository()

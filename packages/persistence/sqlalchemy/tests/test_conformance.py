@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cqrs_ddd_advanced_core.testing import BackgroundJobRepositoryConformance
+from cqrs_ddd_advanced_core.testing import (
+    BackgroundJobRepositoryConformance,
+    UndoTokenRepositoryConformance,
+)
 from cqrs_ddd_core import repository
 from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
@@ -24,6 +27,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     SQLAlchemyRepository,
+    SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
 )
@@ -112,3 +116,11 @@ class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
         jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
         await create_schema(sql.engine, jobs)
         return jobs
+
+
+class TestSQLAlchemyUndoTokenRepository(UndoTokenRepositoryConformance):
+    @pytest.fixture
+    async def tokens(self, sql: Sql) -> SQLAlchemyUndoTokenRepository:
+        tokens = SQLAlchemyUndoTokenRepository(sql.session_factory)
+        await create_schema(sql.engine, tokens)
+        return tokens

@@ -10,6 +10,7 @@ from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outb
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
+    "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",
