@@ -136,7 +136,7 @@ class DeepMergeStrategy:
             elif _are_lists(ours, theirs) and (
                 self._append or _have_ids([*ours, *theirs], self._key)
             ):
-                value = self._lists(list(ours), list(theirs), seen, where, conflicts)
+                value = self._lists(_items(ours), _items(theirs), seen, where, conflicts)
             else:
                 value, conflicting = _choose(field, existing, incoming, base)
                 if conflicting:
@@ -272,6 +272,10 @@ def _state(value: Any) -> State:
 
 def _object(value: Any) -> State | None:
     return cast("State", value) if isinstance(value, Mapping) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value)
 
 
 def _are_lists(first: Any, second: Any) -> bool:

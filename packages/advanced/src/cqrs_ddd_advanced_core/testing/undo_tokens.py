@@ -1,5 +1,5 @@
 """What every store of undo tokens promises."""
-# ruff: noqa: D102, PT012 - test names are sentences; a unit of work is one step
+# ruff: noqa: D102, PT012, S106 - test names are sentences; a unit of work is one step; no secret
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -66,8 +66,7 @@ class UndoExecutor:
 
         async def send(_: Any) -> None:
             for command in commands:
-                response: Any = await self._mediator.send(command)
-                raised.extend(event.event_id for event in response.events)
+                raised.extend(await self._send(command))
 
         async def settle(uow: UnitOfWork) -> None:
             # The aggregate has been loaded by now. What came before that is seen here; what comes
@@ -89,6 +88,11 @@ class UndoExecutor:
             before_commit=settle,
         )
         return used
+
+    async def _send(self, command: object) -> list[str]:
+        """Send a command and return the ids of the events that it raised."""
+        send: Any = self._mediator.send
+        return [event.event_id for event in (await send(command)).events]
 
     def _command(self, token: UndoToken, number: int, stored: StoredCommand) -> Any:
         command_class = command_class_of(stored.command_type, self._mediator.registry.commands)
