@@ -164,7 +164,8 @@ class JobWorker:
         return min(self._poll_interval, _SHORTEST_PAUSE * 2.0 ** min(self._empty_looks, 20))
 
     async def _wait(self, pause: float, stopping: asyncio.Event) -> None:
-        if pause <= 0:
+        has_ended = stopping.is_set() and not (self._runs or self._unsettled)
+        if pause <= 0 or has_ended:
             await asyncio.sleep(0)
             return
         waits = [self._woken.wait(), current_clock().sleep(pause)]

@@ -4,14 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Executable,
+    LargeBinary,
     RowMapping,
     Select,
     Table,
+    Text,
     bindparam,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,6 +44,14 @@ _SETTLED = (
     "attempts",
     "result_data",
     "error",
+)
+
+_COMPLETE = (
+    "UPDATE {0} AS j SET status = 'completed', active_key = NULL, lease_until = NULL, "
+    "cancel_requested = false, finished_at = extract(epoch FROM now()), result_data = v.result "
+    "FROM unnest(CAST(:ids AS text[]), CAST(:epochs AS bigint[]), CAST(:results AS bytea[])) "
+    'AS v(job_id, epoch, result) WHERE j.job_id = v.job_id COLLATE "C" AND j.epoch = v.epoch '
+    "AND j.status = 'running' RETURNING j.job_id, j.epoch"
 )
 
 
@@ -125,6 +138,10 @@ class JobClaims(OwnTransactions):
         """Settle jobs whose effects are done; return those whose claim had ended."""
         if not settlements:
             return set()
+        if self._dialect.name == "postgresql" and all(
+            each.status is JobStatus.COMPLETED for each in settlements
+        ):
+            return await self._complete_all(settlements)
 
         async def work(connection: AsyncConnection) -> set[str]:
             held = await self._held(connection, settlements)
@@ -133,6 +150,29 @@ class JobClaims(OwnTransactions):
             return {each.job_id for each in settlements if not _holds(each, held)}
 
         return await self._repeated(work)
+
+    async def _complete_all(self, settlements: Sequence[JobSettlement]) -> set[str]:
+        """Complete jobs in one statement, which most batches of most workers are."""
+        statement = text(
+            _COMPLETE.format(self._dialect.identifier_preparer.quote(self._table.name))
+        )
+        statement = statement.bindparams(
+            bindparam("ids", type_=ARRAY(Text())),
+            bindparam("epochs", type_=ARRAY(BigInteger())),
+            bindparam("results", type_=ARRAY(LargeBinary())),
+        )
+        parameters = {
+            "ids": [each.job_id for each in settlements],
+            "epochs": [each.epoch for each in settlements],
+            "results": [each.result_data for each in settlements],
+        }
+
+        async def work(connection: AsyncConnection) -> set[tuple[str, int]]:
+            found = await connection.execute(statement, parameters)
+            return {(row.job_id, row.epoch) for row in found}
+
+        done = await self._repeated(work)
+        return {each.job_id for each in settlements if (each.job_id, each.epoch) not in done}
 
     async def sweep(self, *, retry_in: float, limit: int = 1000) -> Sequence[Job]:
         """Free jobs whose lease ran out, and return them as they were."""
