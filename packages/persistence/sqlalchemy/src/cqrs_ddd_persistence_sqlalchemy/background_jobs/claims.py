@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     func,
+    literal_column,
     select,
     text,
     update,
@@ -46,6 +47,9 @@ _SETTLED = (
     "error",
 )
 
+# Written out: a plan for any parameter could not use an index of pending or running rows alone.
+_PENDING: ColumnElement[str] = literal_column("'pending'")
+_RUNNING: ColumnElement[str] = literal_column("'running'")
 _COMPLETE = (
     "UPDATE {0} AS j SET status = 'completed', active_key = NULL, lease_until = NULL, "
     "cancel_requested = false, finished_at = extract(epoch FROM now()), result_data = v.result "
@@ -179,7 +183,7 @@ class JobClaims(OwnTransactions):
         table = self._table
         stale = (
             select(table, epoch_now().label("now"))
-            .where(table.c.status == JobStatus.RUNNING.value, table.c.lease_until <= epoch_now())
+            .where(table.c.status == _RUNNING, table.c.lease_until <= epoch_now())
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -197,7 +201,7 @@ class JobClaims(OwnTransactions):
         """Return the seconds until the next pending job of ``queues`` is due."""
         table = self._table
         statement = select(func.min(table.c.due_at) - epoch_now()).where(
-            table.c.status == JobStatus.PENDING.value,
+            table.c.status == _PENDING,
             is_one_of(table.c.queue, list(queues), self._dialect),
         )
         found = await self._in_autocommit(lambda connection: connection.execute(statement))
@@ -211,7 +215,7 @@ class JobClaims(OwnTransactions):
         table = self._table
         due = (
             select(table, epoch_now().label("now"))
-            .where(table.c.status == JobStatus.PENDING.value, table.c.due_at <= epoch_now())
+            .where(table.c.status == _PENDING, table.c.due_at <= epoch_now())
             .order_by(table.c.rank, table.c.due_at, table.c.job_id)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     RowMapping,
     Table,
+    text,
 )
 
 from cqrs_ddd_advanced_core.background_jobs import CatchUp, Job, JobStatus, Recurrence
@@ -64,11 +65,19 @@ def job_table(name: str) -> Table:
         Column("created_at", Double[float](), nullable=False),
         Column("started_at", Double[float]()),
         Column("finished_at", Double[float]()),
-        Index(f"{name}_order", "queue", "status", "rank", "due_at", "job_id"),
-        Index(f"{name}_due", "status", "queue", "due_at"),
-        Index(f"{name}_finished", "finished_at"),
-        Index(f"{name}_lease", "status", "lease_until"),
+        _index(
+            f"{name}_order", "status = 'pending'", "queue", "status", "rank", "due_at", "job_id"
+        ),
+        _index(f"{name}_due", "status = 'pending'", "status", "queue", "due_at"),
+        _index(f"{name}_lease", "status = 'running'", "status", "lease_until"),
+        _index(f"{name}_finished", "finished_at IS NOT NULL", "finished_at"),
     )
+
+
+def _index(name: str, condition: str, *columns: str) -> Index:
+    """Return an index of the rows it is for alone, where the database has such ones."""
+    where = text(condition)
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
 
 
 def row_of(job: Job) -> dict[str, Any]:
