@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import harness, imports, jobs, mediator, specifications, unit_of_work
+from benchmarks import (
+    harness,
+    imports,
+    jobs,
+    mediator,
+    messaging,
+    outbox,
+    specifications,
+    unit_of_work,
+)
 
-_MODULES = (imports, jobs, mediator, specifications, unit_of_work)
+_MODULES = (imports, jobs, mediator, messaging, outbox, specifications, unit_of_work)
 
 
 def main(

@@ -1,9 +1,11 @@
 """A shop that cancels unpaid orders, on any store."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from cqrs_ddd_advanced_core.background_jobs import (
     IBackgroundJobRepository,
@@ -19,9 +21,17 @@ from cqrs_ddd_core import (
     Mediator,
     get_current_uow,
     repository,
-)
+)from cqrs_ddd_core.primitives.message_context import current_context
 
 UNPAID = timedelta(days=3)
+T = TypeVar("T")
+
+
+async def elsewhere(work: Coroutine[Any, Any, T]) -> T:
+    """Do something as another process would: outside of the unit of work that is open here."""
+    context = copy_context()
+    context.run(current_context.set, None)
+    return await asyncio.create_task(work, context=context)
 
 
 class Order(AggregateRoot[str]):

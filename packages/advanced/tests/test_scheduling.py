@@ -30,7 +30,7 @@ from cqrs_ddd_core import (
 from cqrs_ddd_core.runtime import Worker
 from cqrs_ddd_core.testing import ManualClock, until
 
-from .shop import UNPAID, CancelUnpaid, Pay, Place, Report, Shop, Tick
+from .shop import UNPAID, CancelUnpaid, Pay, Place, Report, Shop, Tick, elsewhere
 
 DAY = 86_400.0
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -147,7 +147,7 @@ class TestATimer:
 
         async def slow(command: CancelUnpaid) -> None:
             await fired(command)
-            await asyncio.create_task(_cancel(shop, timer.job_id))
+            await elsewhere(_cancel(shop, timer.job_id))
 
         registry = shop.mediator.registry
         del registry.commands[CancelUnpaid]

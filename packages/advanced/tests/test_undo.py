@@ -35,6 +35,8 @@ from cqrs_ddd_core import (
 )
 from cqrs_ddd_core.testing import ManualClock
 
+from .shop import elsewhere
+
 
 class Rename(Command[None]):
     name: str
@@ -174,7 +176,7 @@ async def test_what_comes_in_the_very_moment_makes_it_unsafe_too() -> None:
     rename = world.rename
 
     async def slow(command: Rename, uow: Customers) -> None:
-        await asyncio.create_task(_send(world, Note()))  # before the aggregate is loaded
+        await elsewhere(_send(world, Note()))  # before the aggregate is loaded
         await rename(command, uow)
 
     del world.mediator.registry.commands[Rename]

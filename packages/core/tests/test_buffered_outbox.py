@@ -20,6 +20,7 @@ from cqrs_ddd_core import (
     Mediator,
     MiddlewareRegistry,
     OutboxMiddleware,
+    Worker,
     repository,
 )
 from cqrs_ddd_core.cqrs.outbox import BufferedOutbox, RelaySettings
@@ -275,7 +276,7 @@ async def test_a_cancelled_relay_gives_its_slots_back(
     storage: InMemoryOutboxStorage, broker: Broker
 ) -> None:
     outbox = BufferedOutbox(storage=storage, broker=broker, settings=RelaySettings())
-    task = asyncio.create_task(outbox.run())
+    task = asyncio.create_task(outbox.run(asyncio.Event()))
     await save(storage, "a-1")
     await until(lambda: empty(storage), LONG)
     task.cancel()
@@ -296,3 +297,43 @@ async def test_an_idle_relay_asks_less_and_less_often(
     await save(storage, "a-1")
     await relay.read(10)
     assert relay.next_due() - boot_time() <= 1.0
+
+
+async def test_it_is_a_part_of_a_worker_that_tells_how_it_gets_on(
+    storage: InMemoryOutboxStorage, broker: Broker
+) -> None:
+    outbox = BufferedOutbox(storage=storage, broker=broker, settings=FAST, name="relay")
+    gate = broker.gates["a"] = asyncio.Event()
+    async with Worker([outbox]) as worker:
+        (status,) = worker.status().parts
+        assert status.name == "relay"
+        await until(lambda: outbox.progress.is_idle, LONG)
+        await save(storage, "a-1")
+        await until(lambda: outbox.progress.lag == 1, LONG)
+        assert not worker.status().parts[0].idle
+        gate.set()
+        await until(lambda: empty(storage), LONG)
+        await until(lambda: worker.status().parts[0].idle, LONG)
+        assert worker.status().healthy
+    assert broker.taken == ["a-1"]
+    assert (await storage.statistics()).relays == 0
+
+
+async def test_its_worker_sees_that_the_store_is_away_and_that_it_is_back(
+    storage: InMemoryOutboxStorage, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, is_away = storage.renew, True
+
+    async def fails_at_first(*arguments: Any) -> Any:
+        if is_away:
+            raise OSError("no route to host")
+        return await renew(*arguments)
+
+    monkeypatch.setattr(storage, "renew", fails_at_first)
+    outbox = BufferedOutbox(storage=storage, broker=broker, settings=FAST)
+    async with Worker([outbox]) as worker:
+        await until(lambda: worker.status().parts[0].in_trouble, LONG)
+        assert worker.status().parts[0].last_error == "OSError: no route to host"
+        assert not worker.status().healthy
+        is_away = False
+        await until(lambda: worker.status().healthy, LONG)

@@ -30,8 +30,8 @@ SLOWLY = RetryPolicy(max_attempts=1000, base_delay=1.0, max_delay=8.0)
 
 @pytest.fixture
 def clock() -> Iterator[ManualClock]:
-    with use_clock(ManualClock()) as clock:
-        assert isinstance(clock, ManualClock)
+    clock = ManualClock()
+    with use_clock(clock):
         yield clock
 
 
@@ -389,6 +389,26 @@ class TestHealth:
             part.progress.idle()
             clock.advance(1_000_000)
             assert worker.status().healthy
+
+    async def test_a_part_that_hangs_as_soon_as_it_wakes_is_seen(self, clock: ManualClock) -> None:
+        part = Part("relay")
+        async with Worker([part]) as worker:
+            await until(lambda: part.runs)
+            part.progress.idle()
+            clock.advance(1000)
+            part.progress.wakes()
+            clock.advance(61)
+            part.progress.wakes()  # again, without a step in between
+            status = only(worker)
+            assert (status.stalled_for, status.idle) == (61, False)
+
+    async def test_to_wake_does_not_end_trouble(self, clock: ManualClock) -> None:
+        part = Part("relay")
+        async with Worker([part]) as worker:
+            await until(lambda: part.runs)
+            part.progress.trouble(OSError())
+            part.progress.wakes()
+            assert only(worker).in_trouble
 
     async def test_a_part_that_hangs_while_it_starts_is_seen_too(self, clock: ManualClock) -> None:
         part = Part("consumer", never_ends)

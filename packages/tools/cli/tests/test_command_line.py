@@ -163,7 +163,13 @@ class TestWhichApplication:
     def test_a_module_that_fails_says_where_and_shows_the_traceback_on_request(self) -> None:
         Path("broken_shop.py").write_text("import json\nshop = undefined\n")
         result = run("outbox", "status", "--app", "broken_shop:shop")
-        fails(result, 2, "cannot be imported: NameError", "broken_shop.py:2", "CQRS_DDD_DEBUG=1")
+        fails(
+            result,
+            2,
+            "cannot be imported: NameError",
+            "broken_shop.py:2",
+            "CQRS_DDD_DEBUG=1 shows where",
+        )
         debug = {"CQRS_DDD_DEBUG": "1"}
         result = run("outbox", "status", "--app", "broken_shop:shop", env=debug)
         assert "Traceback" in result.stderr

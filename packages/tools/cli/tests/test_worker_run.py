@@ -29,6 +29,7 @@ class Wrong(Part):
         raise ConfigurationError("There is no queue.")
 
 worker = Worker([Part()])
+part = Part()
 wrong = Worker([Wrong()])
 
 @asynccontextmanager
@@ -55,7 +56,7 @@ def start(reference: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize(
     ("name", "before", "after"),
-    [("worker", [], []), ("open_worker", ["opened"], ["closed"])],
+    [("worker", [], []), ("part", [], []), ("open_worker", ["opened"], ["closed"])],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_runs_until_a_signal_and_leaves_everything_closed(
@@ -87,4 +88,4 @@ def test_what_is_no_worker_is_refused() -> None:
     assert "background_shop has no 'SHOP'" in result.stderr
     result = CliRunner().invoke(app, ["worker", "run", "json:__name__"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "gives a str, but a Worker is needed" in result.stderr
+    assert "gives a str, but a Worker or a part of one is needed" in result.stderr

@@ -4,23 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-
-class MessageContext:
-    """Which conversation goes on, and which message is handled in it.
-
-    Attributes:
-        correlation_id: joins all that follows from one request.
-        message_id: the message being handled; the cause of whatever it sends or raises.
-    """
-
-    __slots__ = ("correlation_id", "message_id")
-
-    def __init__(self, correlation_id: str | None, message_id: str | None = None) -> None:
-        self.correlation_id = correlation_id
-        self.message_id = message_id
-
-
-current_context: ContextVar[MessageContext | None] = ContextVar("cqrs_ddd_context", default=None)
+from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
 
 def get_correlation_id() -> str | None:
@@ -57,3 +41,27 @@ def with_correlation_context(
         yield context
     finally:
         current_context.reset(token)
+
+
+_tenant: ContextVar[str | None] = ContextVar("cqrs_ddd_tenant", default=None)
+
+
+def get_tenant_id() -> str | None:
+    """Return the tenant for whom work goes on here, if any."""
+    return _tenant.get()
+
+
+@contextmanager
+def with_tenant(tenant_id: str | None) -> Generator[None]:
+    """Work for a tenant inside the block; messages that leave carry its id.
+
+    Example:
+        >>> with with_tenant("t-1"):
+        ...     get_tenant_id()
+        't-1'
+    """
+    token = _tenant.set(tenant_id)
+    try:
+        yield
+    finally:
+        _tenant.reset(token)

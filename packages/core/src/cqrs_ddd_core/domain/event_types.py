@@ -10,7 +10,9 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import from_json
 
 from cqrs_ddd_core.domain.event import event_type_of
+from cqrs_ddd_core.primitives.aware_schema import may_lack_zones
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
+from cqrs_ddd_core.primitives.instants import with_zones
 
 
 class EventTypeError(CQRSDDDError):
@@ -64,6 +66,7 @@ class EventTypeRegistry:
         self._classes: dict[str, type] = {}
         self._names: dict[type, str] = {}
         self._adapters: dict[type, TypeAdapter[Any]] = {}
+        self._lacking_zones: set[type] = set()
 
     def register(self, name: str, event_class: type) -> None:
         """Read and write ``event_class`` under ``name``; doing so twice is no harm.
@@ -117,8 +120,9 @@ class EventTypeRegistry:
                 return _from_dict(event_class, payload)
             adapter = self._adapter(event_class)
             if isinstance(payload, bytes | str):
-                return adapter.validate_json(payload, by_alias=True, by_name=True)
-            return adapter.validate_python(payload, by_alias=True, by_name=True)
+                event = adapter.validate_json(payload, by_alias=True, by_name=True)
+            else:
+                event = adapter.validate_python(payload, by_alias=True, by_name=True)
         except PydanticValidationError as error:
             problems = {
                 ".".join(map(str, problem["loc"])) or "payload": problem["msg"]
@@ -128,6 +132,7 @@ class EventTypeRegistry:
         except (ValueError, KeyError, TypeError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise EventPayloadError(name, event_class, {"payload": problem}) from error
+        return with_zones(event) if event_class in self._lacking_zones else event
 
     def _adapter(self, event_class: type) -> TypeAdapter[Any]:
         adapter = self._adapters.get(event_class)
@@ -139,6 +144,8 @@ class EventTypeRegistry:
                     f"{event_class.__qualname__} is neither a pydantic model nor a dataclass; give "
                     "it a class method from_dict(data)."
                 ) from error
+            if may_lack_zones(adapter.core_schema):
+                self._lacking_zones.add(event_class)
         return adapter
 
     def list_registered(self) -> list[str]:

@@ -11,6 +11,13 @@ from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_consumer import (
+    BrokerUnavailableError,
+    Delivery,
+    IMessageConsumer,
+    ISubscription,
+    UnreadableMessageError,
+)
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_operations import (
@@ -46,8 +53,10 @@ __all__ = [
     "ActiveLock",
     "Aggregation",
     "BlockedKey",
+    "BrokerUnavailableError",
     "Change",
     "DeadLetter",
+    "Delivery",
     "DueKey",
     "DueKeys",
     "DuplicateMessageError",
@@ -66,6 +75,7 @@ __all__ = [
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessageConsumer",
     "IMessagePublisher",
     "IMiddleware",
     "IOutboxOperations",
@@ -74,6 +84,7 @@ __all__ = [
     "IQueryBus",
     "IRepository",
     "ISpecification",
+    "ISubscription",
     "IUnitOfWork",
     "IValidator",
     "IWorkerPart",
@@ -91,6 +102,7 @@ __all__ = [
     "Settlement",
     "StoredEvent",
     "StreamId",
+    "UnreadableMessageError",
     "WaitingBatch",
     "WaitingMessage",
     "decode_cursor",

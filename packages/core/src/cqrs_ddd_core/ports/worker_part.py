@@ -50,13 +50,18 @@ class Progress:
         self.last_error_at: datetime | None = None
         self._since = current_clock().monotonic()
 
+    def wakes(self) -> None:
+        """Note that there is something to do again; it is not done yet, so this is no step."""
+        if self.is_idle:
+            self.is_idle, self._since = False, current_clock().monotonic()
+
     def busy(self, *, lag: int | None = None, lag_seconds: float | None = None) -> None:
-        """Note that a step begins, and the one before it is done; what is not known stays None."""
+        """Note that a step is done and the next one begins; what is not known stays None."""
         self.is_idle, self.lag, self.lag_seconds = False, lag, lag_seconds
         self._note_step()
 
     def idle(self) -> None:
-        """Note that nothing is left to do; the part waits for work."""
+        """Note that a step is done and nothing is left to do; the part waits for work."""
         self.is_idle, self.lag, self.lag_seconds = True, 0, 0.0
         self._note_step()
 

@@ -2,7 +2,12 @@
 
 from cqrs_ddd_persistence_sqlalchemy.background_jobs import SQLAlchemyBackgroundJobRepository
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
-from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.errors import (
+    DatabaseUnavailableError,
+    DatabaseUrlError,
+    MappingError,
+    UniqueViolationError,
+)
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
@@ -15,6 +20,8 @@ from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
     "AggregateMapping",
+    "DatabaseUnavailableError",
+    "DatabaseUrlError",
     "ExactDecimal",
     "IMapping",
     "MappingError",

@@ -9,6 +9,7 @@ import typer
 
 from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
+from cqrs_ddd_core.runtime import ReferenceNotUsableError
 
 TROUBLE = 1
 USAGE = 2
@@ -36,21 +37,22 @@ def plain_errors() -> Generator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
-    except UsageError as error:
-        _fail(str(error), error)
+    except ReferenceNotUsableError as error:
+        _fail(error, hint="" if error.__cause__ is None else " CQRS_DDD_DEBUG=1 shows where.")
         raise typer.Exit(USAGE) from None
-    except CQRSDDDError as error:
-        _fail(str(error), error)
-        raise typer.Exit(TROUBLE) from None
-    except Exception as error:  # noqa: BLE001 - a driver's own; nobody wants its traceback here
-        _fail(described(error), error)
+    except UsageError as error:
+        _fail(error)
+        raise typer.Exit(USAGE) from None
+    except Exception as error:  # noqa: BLE001 - a driver's own too; nobody wants its traceback here
+        _fail(error)
         raise typer.Exit(TROUBLE) from None
 
 
-def _fail(text: str, error: Exception) -> None:
+def _fail(error: Exception, hint: str = "") -> None:
     if os.environ.get("CQRS_DDD_DEBUG"):
         traceback.print_exception(error)
-    _say(f"Error: {' '.join(text.split())}")
+    text = str(error) if isinstance(error, CQRSDDDError) else described(error)
+    _say(f"Error: {' '.join(text.split())}{hint}")
 
 
 def _say(text: str) -> None:

@@ -11,8 +11,8 @@ from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
 from cqrs_ddd_cli.application import HasInbox, HasJobs, HasOutbox, HasTimers, IOperableOutbox
 from cqrs_ddd_cli.database import inbox_at, jobs_at, outbox_at
 from cqrs_ddd_cli.errors import UsageError
-from cqrs_ddd_cli.references import opened
 from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.runtime import open_reference
 
 App = Annotated[
     str | None,
@@ -71,7 +71,9 @@ class Target:
             async with outbox_at(self.database or "", self.table) as storage:
                 yield storage
             return
-        async with opened(self.app, _has_outbox, "an application with an outbox") as application:
+        async with open_reference(
+            self.app, _has_outbox, "an application with an outbox"
+        ) as application:
             outbox: object = application.outbox
             if not isinstance(outbox, IOperableOutbox):
                 raise UsageError(
@@ -87,7 +89,9 @@ class Target:
             async with inbox_at(self.database or "", self.table) as storage:
                 yield storage
             return
-        async with opened(self.app, _has_inbox, "an application with an inbox") as application:
+        async with open_reference(
+            self.app, _has_inbox, "an application with an inbox"
+        ) as application:
             yield application.inbox
 
     @asynccontextmanager
@@ -97,7 +101,7 @@ class Target:
             async with jobs_at(self.database or "", self.table) as repository:
                 yield repository
             return
-        async with opened(self.app, _has_jobs, "an application with jobs") as application:
+        async with open_reference(self.app, _has_jobs, "an application with jobs") as application:
             yield application.jobs
 
     @asynccontextmanager
@@ -107,7 +111,9 @@ class Target:
             async with jobs_at(self.database or "", self.table) as repository:
                 yield repository
             return
-        async with opened(self.app, _has_timers, "an application with timers") as application:
+        async with open_reference(
+            self.app, _has_timers, "an application with timers"
+        ) as application:
             yield application.timers
 
 

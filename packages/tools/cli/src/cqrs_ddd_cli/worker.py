@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from cqrs_ddd_cli.errors import plain_errors
-from cqrs_ddd_cli.references import opened
-from cqrs_ddd_core.runtime import Worker
+from cqrs_ddd_core.runtime import serve_reference
 
 app = typer.Typer(
     help="Run relays, consumers and other background work.",
@@ -38,7 +37,8 @@ def run(
         str,
         typer.Argument(
             metavar="MODULE:ATTRIBUTE",
-            help="A Worker, or a function (async, or an async context manager) that gives one.",
+            help="A Worker or a part of one, or a function that gives it: plain, async or an "
+            "async context manager.",
         ),
     ],
     log_level: Annotated[
@@ -55,14 +55,4 @@ def run(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     with plain_errors():
-        raise typer.Exit(asyncio.run(_run(reference)))
-
-
-async def _run(reference: str) -> int:
-    async with opened(reference, _is_worker, "a Worker") as found:
-        worker: Worker = found
-        return await worker.serve()
-
-
-def _is_worker(found: object) -> bool:
-    return isinstance(found, Worker)
+        raise typer.Exit(asyncio.run(serve_reference(reference)))

@@ -8,21 +8,23 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from cqrs_ddd_core.cqrs.context import current_context
 from cqrs_ddd_core.cqrs.outbox.relay import Relay, boot_time
 from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
+from cqrs_ddd_core.ports.outbox_operations import IOutboxOperations
 from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLostError
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
+from cqrs_ddd_core.ports.worker_part import Progress
+from cqrs_ddd_core.primitives.message_context import current_context
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-class RelayableOutbox(IOutboxStorage, IOutboxRelayStorage, Protocol):
-    """A storage that units of work write to and relays read from."""
+class RelayableOutbox(IOutboxStorage, IOutboxRelayStorage, IOutboxOperations, Protocol):
+    """A storage that units of work write to, relays read from, and people look after."""
 
 
 class BufferedOutbox:
@@ -80,9 +82,13 @@ class BufferedOutbox:
             poll_interval=poll_interval,
             retries=default_retries(max_retries),
         )
-        name = name or f"{socket.gethostname()}:{os.getpid()}"
-        self.relay = Relay(storage, broker, self.settings, name=name)
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.relay = Relay(storage, broker, self.settings, name=self.name)
+        self.progress = Progress()
+        self._drain_timeout = self.settings.drain_timeout
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_at_work = False
         self._stop_by: float | None = None
 
     # -- taking messages -----------------------------------------------------------------------
@@ -96,7 +102,7 @@ class BufferedOutbox:
         uow = scope.uow if scope is not None else uow
         if uow is None:
             self.wake()
-        elif messages and self._task is not None:
+        elif messages and self._is_at_work:
             uow.on_commit(self._wake)
 
     async def get_pending(
@@ -122,8 +128,18 @@ class BufferedOutbox:
     async def start(self) -> None:
         """Begin to deliver, in a task of its own; no harm when that has begun."""
         if not self.is_running:
-            self._stop_by = None
-            self._task = asyncio.create_task(self.run(), name="outbox relay")
+            self._stopping = asyncio.Event()
+            self._drain_timeout = self.settings.drain_timeout
+            self._task = asyncio.create_task(self.run(self._stopping), name="outbox relay")
+
+    async def drained(self) -> None:
+        """Wait until nothing waits but messages that have failed; somebody must be delivering.
+
+        It may take for ever when the broker is away: put ``asyncio.timeout`` around it.
+        """
+        while (await self._storage.statistics()).oldest_age is not None:
+            self.wake()
+            await asyncio.sleep(self.settings.shortest_poll)
 
     async def stop(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the drain
         """Read no more, wait for what is being published, settle it, give the slots back.
@@ -134,36 +150,61 @@ class BufferedOutbox:
         """
         if self._task is None:
             return
-        self._begin_stop(self.settings.drain_timeout if timeout is None else timeout)
+        if timeout is not None:
+            self._drain_timeout = timeout
+        self._stopping.set()
         task, self._task = self._task, None
         await asyncio.shield(task)
 
-    def _begin_stop(self, timeout: float) -> None:
-        self._stop_by = boot_time() + timeout
-        self.relay.drop_queued()
-        self.relay.poke.set()
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until ``stopping`` is set or the task is cancelled, as a part of a ``Worker``.
 
-    async def run(self) -> None:
-        """Deliver until ``stop`` is called or the task is cancelled."""
+        After that, nothing more is read; what is being published is waited for until
+        ``settings.drain_timeout``, and settled.
+        """
         relay, pause = self.relay, _FIRST_PAUSE
         token = current_context.set(None)  # what is delivered belongs to other conversations
+        self._stop_by, self._is_at_work = None, True
+        watching = asyncio.create_task(self._begin_stop_when(stopping))
         try:
             while not self._is_done():
                 relay.poke.clear()
+                self.progress.wakes()
                 try:
                     await relay.converse(is_draining=self._stop_by is not None)
                 except RelayLeaseLostError:
                     await relay.start_over()
                 except Exception as error:  # noqa: BLE001 - the store may be back in a moment
                     relay.floor.rewind()
+                    self.progress.trouble(error)
                     await self._wait(boot_time() + relay.trouble(error, pause))
                     pause = min(_LONGEST_PAUSE, pause * 2)
                 else:
                     pause = _FIRST_PAUSE
-                    await self._wait(self._dispatch())
+                    until = self._dispatch()
+                    self._note_step()
+                    await self._wait(until)
         finally:
+            self._is_at_work = False
+            watching.cancel()
             current_context.reset(token)
             await shielded(self._end())
+
+    async def _begin_stop_when(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._stop_by = boot_time() + self._drain_timeout
+        self.relay.drop_queued()
+        self.relay.poke.set()
+
+    def _note_step(self) -> None:
+        """Say how the relay gets on: what it has in hand, or why that stays there."""
+        relay = self.relay
+        if relay.outage.error is not None:
+            self.progress.trouble(relay.outage.error)
+        elif relay.is_busy or relay.in_hand:
+            self.progress.busy(lag=relay.in_hand)
+        else:
+            self.progress.idle()
 
     def _dispatch(self) -> float:
         """Have published what can be, unless this is the end; return when to come again."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import cast
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.cqrs.context import with_correlation_context
@@ -47,7 +49,8 @@ class DurableHandlerPublisher:
     raise goes through the outbox again, in the same conversation.
 
     Args:
-        mediator: knows the handlers and opens units of work.
+        mediator: knows the handlers and opens units of work; or a function that returns it, where
+            it is made later.
         inbox: on the store of those units of work.
         codec: decodes messages; JSON by default.
         event_types: classes by their stored names, for events that are no ``DomainEvent`` and
@@ -82,20 +85,25 @@ class DurableHandlerPublisher:
 
     def __init__(
         self,
-        mediator: Mediator,
+        mediator: Mediator | Callable[[], Mediator],
         inbox: IInboxStorage,
         *,
         codec: IMessageCodec | None = None,
         event_types: EventTypeRegistry | None = None,
         max_concurrency: int = 10,
     ) -> None:
-        self._mediator, self._inbox = mediator, inbox
+        self._given, self._inbox = mediator, inbox
         self._codec: IMessageCodec = codec or JsonMessageCodec()
         self._event_types = event_types
         self._max_concurrency = max_concurrency
         self._wanted: dict[str, tuple[type, list[Registration]]] = {}
         self._unwanted: set[str] = set()
+
+    @cached_property
+    def _mediator(self) -> Mediator:
+        mediator = self._given if isinstance(self._given, Mediator) else self._given()
         mediator.registry.on_change(self._forget)
+        return mediator
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
         """Have ``messages`` handled and return what has become of each (see the port)."""
@@ -152,7 +160,7 @@ class DurableHandlerPublisher:
             self._refuse_unknown(message.event_type)
             return
         event_class, handlers = found
-        event = self._codec.decode(event_class, message.payload)
+        event = self._codec.decode(cast("type[object]", event_class), message.payload)
         failures: list[Exception] = []
         for handler in handlers:
             if message.message_id in handled.get(handler.name, ()):
@@ -196,7 +204,8 @@ class DurableHandlerPublisher:
         for event_class in _with_derived(registry.event_types(EventPhase.DURABLE)):
             if self._name_of(event_class) == event_type:
                 handlers = registry.event_handlers(event_class, EventPhase.DURABLE)
-                found = self._wanted[event_type] = (event_class, list(dict.fromkeys(handlers)))
+                unique = {handler.name: handler for handler in handlers}
+                found = self._wanted[event_type] = (event_class, list(unique.values()))
                 return found
         return None
 

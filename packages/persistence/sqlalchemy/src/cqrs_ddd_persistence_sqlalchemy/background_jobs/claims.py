@@ -204,7 +204,7 @@ class JobClaims(OwnTransactions):
             table.c.status == _PENDING,
             is_one_of(table.c.queue, list(queues), self._dialect),
         )
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         seconds = found.scalar()
         return None if seconds is None else max(0.0, float(seconds))
 
@@ -238,7 +238,7 @@ class JobClaims(OwnTransactions):
                 .values(values)
                 .returning(table)
             )
-            found = await self._in_autocommit(lambda connection: connection.execute(statement))
+            found = await self._query(statement)
             jobs = [job_of(row) for row in found.mappings()]
             return sorted(jobs, key=lambda job: (-job.priority, job.due_at, job.job_id))
 

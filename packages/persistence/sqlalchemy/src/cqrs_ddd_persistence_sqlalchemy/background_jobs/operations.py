@@ -42,7 +42,7 @@ class JobOperations(OwnTransactions):
             statement = statement.where(table.c.queue == queue)
         if job_type is not None:
             statement = statement.where(table.c.job_type == job_type)
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         return [job_of(row) for row in found.mappings()]
 
     async def statistics(self) -> JobStatistics:
@@ -57,7 +57,7 @@ class JobOperations(OwnTransactions):
             func.count(case((table.c.error.is_not(None), 1))).label("with_error"),
             func.max(case((is_due, epoch_now() - table.c.due_at))).label("age"),
         ).group_by(table.c.status, table.c.queue)
-        found = await self._in_autocommit(lambda connection: connection.execute(counts))
+        found = await self._query(counts)
         by_status, queues = dict.fromkeys(JobStatus, 0), dict[str, int]()
         due = retrying = 0
         ages: list[float] = []

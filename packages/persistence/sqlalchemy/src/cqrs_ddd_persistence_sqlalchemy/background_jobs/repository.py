@@ -74,7 +74,7 @@ class SQLAlchemyBackgroundJobRepository(JobClaims, JobOperations):
     async def cancel(self, job_id: str, uow: IUnitOfWork | None = None) -> JobStatus | None:
         """Cancel a pending job, or ask for the end of a running one."""
         gone = {"status": "cancelled", "active_key": None, "finished_at": epoch_now()}
-        return await self._change(
+        return await self._alter(
             job_id,
             {JobStatus.PENDING: gone, JobStatus.RUNNING: {"cancel_requested": True}},
             uow,
@@ -86,7 +86,7 @@ class SQLAlchemyBackgroundJobRepository(JobClaims, JobOperations):
         """Move a pending job to another time."""
         seconds = as_utc(due_at).timestamp()
         moved = {"due_at": seconds, "occurs_at": seconds, "epoch": self._table.c.epoch + 1}
-        return await self._change(job_id, {JobStatus.PENDING: moved}, uow)
+        return await self._alter(job_id, {JobStatus.PENDING: moved}, uow)
 
     async def retry(self, job_id: str, uow: IUnitOfWork | None = None) -> JobStatus | None:
         """Make a failed or cancelled job pending, due now."""
@@ -98,7 +98,7 @@ class SQLAlchemyBackgroundJobRepository(JobClaims, JobOperations):
             "cancel_requested": False,
             "finished_at": None,
         }
-        return await self._change(job_id, dict.fromkeys(RETRYABLE, again), uow)
+        return await self._alter(job_id, dict.fromkeys(RETRYABLE, again), uow)
 
     async def settle(self, settlement: JobSettlement, uow: IUnitOfWork | None = None) -> None:
         """Settle one job in the transaction of its effect, in one round trip with it."""
@@ -133,7 +133,7 @@ class SQLAlchemyBackgroundJobRepository(JobClaims, JobOperations):
             row: RowMapping | None = (await transaction.read(statement)).mappings().first()
         return None if row is None else job_of(row)
 
-    async def _change(
+    async def _alter(
         self,
         job_id: str,
         changes: Mapping[JobStatus, Mapping[str, Any]],

@@ -31,7 +31,7 @@ class OutboxOperations(OutboxBase):
         )
 
         async def work(connection: AsyncConnection) -> OutboxStatistics:
-            async def number(statement: Select[tuple[int]]) -> int:
+            async def number(statement: Select[Any]) -> int:
                 return (await connection.execute(statement)).scalar_one()
 
             recorded_at = (await connection.execute(oldest)).scalar()
@@ -53,14 +53,14 @@ class OutboxOperations(OutboxBase):
                 ),
             )
 
-        return await self._in_transaction(work)
+        return await self._reading(work)
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """Return at most ``limit`` dead letters, the longest dead first."""
         blocked = self._tables.blocked
         statement = self._failed().where(blocked.c.due_at.is_(None))
         statement = statement.order_by(blocked.c.failed_at, blocked.c.head).limit(limit)
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         return [DeadLetter(*_what_is_known_of(row)) for row in found.mappings()]
 
     async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
@@ -69,7 +69,7 @@ class OutboxOperations(OutboxBase):
         retry_in = (blocked.c.due_at - epoch_now()).label("retry_in")
         statement = self._failed().add_columns(retry_in).where(blocked.c.due_at.is_not(None))
         statement = statement.order_by(blocked.c.due_at, blocked.c.head).limit(limit)
-        found = await self._in_autocommit(lambda connection: connection.execute(statement))
+        found = await self._query(statement)
         return [
             RetryingMessage(*_what_is_known_of(row), row["retry_in"]) for row in found.mappings()
         ]
@@ -92,7 +92,7 @@ class OutboxOperations(OutboxBase):
         blocked = self._tables.blocked
 
         async def work(connection: AsyncConnection) -> int:
-            heads = list((await connection.execute(self._dead(message_ids))).scalars())
+            heads = await self._dead(connection, message_ids)
             again = update(blocked).where(self._is_dead(heads))
             values = {"due_at": now_plus(0.0), "attempts": 0}
             return (await connection.execute(again.values(values))).rowcount
@@ -104,15 +104,17 @@ class OutboxOperations(OutboxBase):
         messages, blocked = self._tables.messages, self._tables.blocked
 
         async def work(connection: AsyncConnection) -> int:
-            heads = list((await connection.execute(self._dead(message_ids))).scalars())
+            heads = await self._dead(connection, message_ids)
             await connection.execute(delete(messages).where(messages.c.id.in_(heads)))
             freed = update(blocked).where(self._is_dead(heads)).values(due_at=now_plus(0.0))
             return (await connection.execute(freed)).rowcount
 
         return await self._in_transaction(work)
 
-    def _dead(self, message_ids: Sequence[str] | None) -> Select[tuple[int]]:
-        """Return the statement that finds dead letters, and locks them against each other."""
+    async def _dead(
+        self, connection: AsyncConnection, message_ids: Sequence[str] | None
+    ) -> list[int]:
+        """Return where dead letters stand, and lock them against other operators."""
         messages, blocked = self._tables.messages, self._tables.blocked
         found = (
             select(blocked.c.head)
@@ -120,7 +122,9 @@ class OutboxOperations(OutboxBase):
             .where(blocked.c.due_at.is_(None))
             .with_for_update(of=blocked)
         )
-        return found if message_ids is None else found.where(messages.c.message_id.in_(message_ids))
+        if message_ids is not None:
+            found = found.where(messages.c.message_id.in_(message_ids))
+        return [row[0] for row in await connection.execute(found)]
 
     def _is_dead(self, heads: Sequence[int]) -> ColumnElement[bool]:
         blocked = self._tables.blocked

@@ -10,12 +10,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from cqrs_ddd_cli.errors import UsageError
 from cqrs_ddd_core.primitives.error_text import described
+from cqrs_ddd_core.primitives.errors import ConfigurationError
+
+
+class ReferenceNotUsableError(ConfigurationError):
+    """A ``module:attribute`` names nothing, or not what is wanted.
+
+    Attributes:
+        reference: as it was written.
+    """
+
+    def __init__(self, reference: str, problem: str) -> None:
+        self.reference = reference
+        super().__init__(problem)
 
 
 @asynccontextmanager
-async def opened(
+async def open_reference(
     reference: str, is_wanted: Callable[[Any], bool], wanted: str
 ) -> AsyncGenerator[Any]:
     """Yield what ``reference`` names, or what comes of it; close at the end what was opened.
@@ -29,9 +41,9 @@ async def opened(
         wanted: what that is, for the error.
 
     Raises:
-        UsageError: there is no such thing, or nothing of the kind comes of it.
+        ReferenceNotUsableError: there is no such thing, or nothing of the kind comes of it.
     """
-    found: Any = load(reference)
+    found: Any = load_reference(reference)
     async with AsyncExitStack() as stack:
         while _is_class(found) or not is_wanted(found):
             if hasattr(found, "__aenter__") and not _is_class(found):
@@ -41,56 +53,60 @@ async def opened(
             elif callable(found):
                 found = _called(found, reference)
             else:
-                raise UsageError(
+                raise ReferenceNotUsableError(
+                    reference,
                     f"{reference} gives a {type(found).__name__}, but {wanted} is needed: the "
-                    "object itself, or a function without arguments that returns it."
+                    "object itself, or a function without arguments that returns it.",
                 )
         yield found
 
 
-def load(reference: str) -> Any:
+def load_reference(reference: str) -> Any:
     """Return the object that ``module:attribute`` names; modules are found from here, too.
 
     Raises:
-        UsageError: there is no such thing, or its module cannot be imported.
+        ReferenceNotUsableError: there is no such thing, or its module cannot be imported.
     """
     module_name, _, path = reference.partition(":")
     if not module_name or not path:
-        raise UsageError(f"{reference!r} names nothing; write it as package.module:attribute.")
+        raise ReferenceNotUsableError(
+            reference, f"{reference!r} names nothing; write it as package.module:attribute."
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    found: Any = _module(module_name)
+    found: Any = _module(module_name, reference)
     for name in path.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
             close = get_close_matches(name, dir(found), n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"{module_name} has no {path!r}.{hint}") from None
+            problem = f"{module_name} has no {path!r}.{hint}"
+            raise ReferenceNotUsableError(reference, problem) from None
     return found
 
 
-def _module(name: str) -> Any:
+def _module(name: str, reference: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(
+            raise ReferenceNotUsableError(
+                reference,
                 f"There is no module {error.name!r} in {Path.cwd()} or among what is installed. "
-                "Go to the folder that it is in, or install it."
+                "Go to the folder that it is in, or install it.",
             ) from None
-        raise _broken(name, error) from error
+        raise ReferenceNotUsableError(reference, _why_broken(name, error)) from error
     except Exception as error:
-        raise _broken(name, error) from error
+        raise ReferenceNotUsableError(reference, _why_broken(name, error)) from error
 
 
-def _broken(name: str, error: Exception) -> UsageError:
-    """Return the error that says where a module of the user's failed."""
+def _why_broken(name: str, error: Exception) -> str:
+    """Return what is wrong with a module of the user's, and where."""
     innermost = traceback.extract_tb(error.__traceback__)[-1]
-    return UsageError(
-        f"{name} cannot be imported: {described(error)} "
-        f"({innermost.filename}:{innermost.lineno}). CQRS_DDD_DEBUG=1 shows the traceback."
+    return (
+        f"{name} cannot be imported: {described(error)} ({innermost.filename}:{innermost.lineno})."
     )
 
 
@@ -98,9 +114,10 @@ def _called(factory: Callable[[], Any], reference: str) -> Any:
     try:
         inspect.signature(factory).bind()
     except TypeError:
-        raise UsageError(
+        raise ReferenceNotUsableError(
+            reference,
             f"{reference} needs arguments. Give a function without: it knows how to open the "
-            "application."
+            "application.",
         ) from None
     except ValueError:  # some built-in callables have no signature; to call them tells as well
         pass
