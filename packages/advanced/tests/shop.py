@@ -21,7 +21,8 @@ from cqrs_ddd_core import (
     Mediator,
     get_current_uow,
     repository,
-)from cqrs_ddd_core.primitives.message_context import current_context
+)
+from cqrs_ddd_core.primitives.message_context import current_context
 
 UNPAID = timedelta(days=3)
 T = TypeVar("T")
