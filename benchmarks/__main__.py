@@ -11,6 +11,7 @@ from benchmarks import (
     event_store,
     harness,
     imports,
+    jobs,
     mediator,
     messaging,
     outbox,
@@ -18,7 +19,16 @@ from benchmarks import (
     unit_of_work,
 )
 
-_MODULES = (imports, mediator, specifications, unit_of_work, outbox, messaging, event_store)
+_MODULES = (
+    imports,
+    mediator,
+    specifications,
+    unit_of_work,
+    outbox,
+    messaging,
+    event_store,
+    jobs,
+)
 
 
 def main(

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from cqrs_ddd_advanced_core.testing import (
+    BackgroundJobRepositoryConformance,
+    UndoTokenRepositoryConformance,
+)
 from cqrs_ddd_core import repository
 from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
@@ -19,11 +23,13 @@ from cqrs_ddd_core.testing.conformance import (
 )
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyBackgroundJobRepository,
     SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     SQLAlchemyRepository,
+    SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
 )
@@ -112,3 +118,19 @@ class TestSQLAlchemyEventStore(EventStoreConformance):
         event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)
         await create_schema(sql.engine, event_store)
         return event_store
+
+
+class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
+    @pytest.fixture
+    async def jobs(self, sql: Sql) -> SQLAlchemyBackgroundJobRepository:
+        jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
+        await create_schema(sql.engine, jobs)
+        return jobs
+
+
+class TestSQLAlchemyUndoTokenRepository(UndoTokenRepositoryConformance):
+    @pytest.fixture
+    async def tokens(self, sql: Sql) -> SQLAlchemyUndoTokenRepository:
+        tokens = SQLAlchemyUndoTokenRepository(sql.session_factory)
+        await create_schema(sql.engine, tokens)
+        return tokens

@@ -1,5 +1,6 @@
 """Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
+from cqrs_ddd_persistence_sqlalchemy.background_jobs import SQLAlchemyBackgroundJobRepository
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import (
     DatabaseUnavailableError,
@@ -20,6 +21,7 @@ from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
@@ -30,12 +32,14 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
     "SQLAlchemySnapshotStore",
+    "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",

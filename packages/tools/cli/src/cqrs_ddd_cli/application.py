@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
 from cqrs_ddd_core.ports import IInboxStorage, IOutboxOperations, IOutboxStorage
 
 
@@ -27,4 +28,24 @@ class HasInbox(Protocol):
     @property
     def inbox(self) -> IInboxStorage:
         """The storage."""
+        ...
+
+
+@runtime_checkable
+class HasJobs(Protocol):
+    """An application with background jobs to be looked after."""
+
+    @property
+    def jobs(self) -> IBackgroundJobRepository:
+        """The repository, not the service around it."""
+        ...
+
+
+@runtime_checkable
+class HasTimers(Protocol):
+    """An application with scheduled commands to be looked after."""
+
+    @property
+    def timers(self) -> IBackgroundJobRepository:
+        """The repository, not the scheduler around it."""
         ...

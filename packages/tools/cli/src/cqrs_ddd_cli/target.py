@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cqrs_ddd_cli.application import HasInbox, HasOutbox, IOperableOutbox
-from cqrs_ddd_cli.database import inbox_at, outbox_at
+from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_cli.application import HasInbox, HasJobs, HasOutbox, HasTimers, IOperableOutbox
+from cqrs_ddd_cli.database import inbox_at, jobs_at, outbox_at
 from cqrs_ddd_cli.errors import UsageError
 from cqrs_ddd_core.ports import IInboxStorage
 from cqrs_ddd_core.runtime import open_reference
@@ -34,6 +35,9 @@ Database = Annotated[
 ]
 OutboxTable = Annotated[str, typer.Option("--table", help="The outbox's table, with --database.")]
 InboxTable = Annotated[str, typer.Option("--table", help="The inbox's table, with --database.")]
+
+JobTable = Annotated[str, typer.Option("--table", help="The jobs' table, with --database.")]
+TimerTable = Annotated[str, typer.Option("--table", help="The timers' table, with --database.")]
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,36 @@ class Target:
             self.app, _has_inbox, "an application with an inbox"
         ) as application:
             yield application.inbox
+
+    @asynccontextmanager
+    async def jobs(self) -> AsyncGenerator[IBackgroundJobRepository]:
+        """Open the background jobs."""
+        if self.app is None:
+            async with jobs_at(self.database or "", self.table) as repository:
+                yield repository
+            return
+        async with open_reference(self.app, _has_jobs, "an application with jobs") as application:
+            yield application.jobs
+
+    @asynccontextmanager
+    async def timers(self) -> AsyncGenerator[IBackgroundJobRepository]:
+        """Open the scheduled commands."""
+        if self.app is None:
+            async with jobs_at(self.database or "", self.table) as repository:
+                yield repository
+            return
+        async with open_reference(
+            self.app, _has_timers, "an application with timers"
+        ) as application:
+            yield application.timers
+
+
+def _has_jobs(found: object) -> bool:
+    return isinstance(found, HasJobs)
+
+
+def _has_timers(found: object) -> bool:
+    return isinstance(found, HasTimers)
 
 
 def _has_outbox(found: object) -> bool:
