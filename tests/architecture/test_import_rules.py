@@ -25,6 +25,7 @@ VIOLATIONS = {
         "cqrs_ddd_persistence_sqlalchemy",
         "import redis",
     ),
+    "the command line imports packages, typer and rich": ("cqrs_ddd_cli", "import sqlalchemy"),
     "the example's domain knows no database": ("order_fulfilment/domain", "import sqlalchemy"),
     "the example's application knows no database": (
         "order_fulfilment/application",

@@ -25,7 +25,7 @@ from cqrs_ddd_core import (
     utc_now,
 )
 from cqrs_ddd_core.primitives.clock import as_utc
-from cqrs_ddd_core.testing import ManualClock, SequentialIds
+from cqrs_ddd_core.testing import ManualClock, SequentialIds, until
 
 
 def test_the_systems_clock_tells_the_time_in_utc() -> None:
@@ -55,6 +55,26 @@ def test_a_manual_clock_moves_only_when_told_to() -> None:
     clock.advance(1.5)
     assert clock.now() - start == timedelta(seconds=1.5)
     assert clock.monotonic() == 1.5
+
+
+async def test_a_manual_clock_wakes_whose_time_has_come() -> None:
+    clock = ManualClock()
+    short, long = (asyncio.create_task(clock.sleep(seconds)) for seconds in (1, 2.5))
+    await until(lambda: clock.alarms == [1, 2.5])
+    clock.advance(1.5)
+    await short
+    assert clock.alarms == [2.5]
+    assert not long.done()
+    long.cancel()
+    await asyncio.wait([long])
+    assert clock.alarms == []
+    await clock.sleep(0)
+
+
+async def test_the_systems_clock_waits() -> None:
+    before = time.monotonic()
+    await SystemClock().sleep(0.01)
+    assert time.monotonic() >= before + 0.01
 
 
 async def test_a_clock_reaches_the_tasks_begun_inside_its_block() -> None:

@@ -9,6 +9,7 @@ from cqrs_ddd_core import (
     InMemoryDatabase,
     InMemoryEventStore,
     InMemoryIdempotencyStore,
+    InMemoryInboxStorage,
     InMemoryLockStrategy,
     InMemoryOutboxStorage,
     InMemoryRepository,
@@ -25,8 +26,10 @@ from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
     EventStoreConformance,
     IdempotencyStoreConformance,
+    InboxStorageConformance,
     LockStrategyConformance,
     MessageCodecConformance,
+    OutboxRelayStorageConformance,
     OutboxStorageConformance,
     RepositoryConformance,
     SearchConformance,
@@ -72,6 +75,22 @@ class TestInMemoryOutboxStorage(OutboxStorageConformance):
     @pytest.fixture
     def outbox(self) -> InMemoryOutboxStorage:
         return InMemoryOutboxStorage()
+
+
+class TestInMemoryOutboxStorageForRelays(OutboxRelayStorageConformance):
+    @pytest.fixture
+    def outbox(self) -> InMemoryOutboxStorage:
+        return InMemoryOutboxStorage()
+
+    @pytest.fixture
+    def archiving_outbox(self) -> InMemoryOutboxStorage:
+        return InMemoryOutboxStorage(archive=True)
+
+
+class TestInMemoryInboxStorage(InboxStorageConformance):
+    @pytest.fixture
+    def inbox(self) -> InMemoryInboxStorage:
+        return InMemoryInboxStorage()
 
 
 class TestInMemoryEventStore(EventStoreConformance):

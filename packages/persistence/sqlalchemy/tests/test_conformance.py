@@ -9,6 +9,8 @@ from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
     EventStoreConformance,
     IdempotencyStoreConformance,
+    InboxStorageConformance,
+    OutboxRelayStorageConformance,
     OutboxStorageConformance,
     RepositoryConformance,
     SearchConformance,
@@ -19,6 +21,7 @@ from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
+    SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     SQLAlchemyRepository,
     SQLAlchemyUnitOfWork,
@@ -71,6 +74,28 @@ class TestSQLAlchemyOutboxStorage(OutboxStorageConformance):
         outbox = SQLAlchemyOutboxStorage(sql.session_factory)
         await create_schema(sql.engine, outbox)
         return outbox
+
+
+class TestSQLAlchemyOutboxStorageForRelays(OutboxRelayStorageConformance):
+    @pytest.fixture
+    async def outbox(self, sql: Sql) -> SQLAlchemyOutboxStorage:
+        outbox = SQLAlchemyOutboxStorage(sql.session_factory)
+        await create_schema(sql.engine, outbox)
+        return outbox
+
+    @pytest.fixture
+    async def archiving_outbox(self, sql: Sql) -> SQLAlchemyOutboxStorage:
+        outbox = SQLAlchemyOutboxStorage(sql.session_factory, table="kept", archive=True)
+        await create_schema(sql.engine, outbox)
+        return outbox
+
+
+class TestSQLAlchemyInboxStorage(InboxStorageConformance):
+    @pytest.fixture
+    async def inbox(self, sql: Sql) -> SQLAlchemyInboxStorage:
+        inbox = SQLAlchemyInboxStorage(sql.session_factory)
+        await create_schema(sql.engine, inbox)
+        return inbox
 
 
 class TestSQLAlchemyIdempotencyStore(IdempotencyStoreConformance):

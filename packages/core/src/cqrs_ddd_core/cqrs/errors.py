@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from cqrs_ddd_core.primitives.errors import CQRSDDDError
+from cqrs_ddd_core.primitives.errors import ConfigurationError, CQRSDDDError
 
 
 class HandlerError(CQRSDDDError):
@@ -24,7 +24,7 @@ class HandlerNotFoundError(HandlerError):
         )
 
 
-class HandlerRegistrationError(HandlerError):
+class HandlerRegistrationError(HandlerError, ConfigurationError):
     """The registered handlers cannot work; says every mistake at once.
 
     Attributes:

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
 from cqrs_ddd_core.cqrs.context import current_context, get_causation_id
 from cqrs_ddd_core.cqrs.errors import HandlerNotFoundError, HandlerRegistrationError
-from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher
+from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher, observed_handling
 from cqrs_ddd_core.cqrs.events_in_scope import EventsInScope
 from cqrs_ddd_core.cqrs.handler import EventPhase
 from cqrs_ddd_core.cqrs.instrumentation import get_hook_registry
@@ -20,7 +20,7 @@ from cqrs_ddd_core.cqrs.invocation import (
 )
 from cqrs_ddd_core.cqrs.message import CommandOf, QueryOf, message_id_of
 from cqrs_ddd_core.cqrs.pipeline import Pipeline, surrounds_unit_of_work, wrap
-from cqrs_ddd_core.cqrs.registry import HandlerRegistry
+from cqrs_ddd_core.cqrs.registry import HandlerRegistry, Registration
 from cqrs_ddd_core.cqrs.response import (
     AnyCommandResponse,
     AnyQueryResponse,
@@ -98,8 +98,15 @@ class Mediator:
             max_event_depth,
         )
         self._pipelines: dict[type, Pipeline] = {}
+        self._reactions: dict[tuple[int, bool], Invoke] = {}  # the registry keeps the handlers
         self._check()
         registry.on_change(self._pipelines.clear)
+        registry.on_change(self._reactions.clear)
+
+    @property
+    def registry(self) -> HandlerRegistry:
+        """The handlers."""
+        return self._registry
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -187,6 +194,39 @@ class Mediator:
             raise ReadOnlyUnitOfWorkError(f"publish {type(event).__name__}")
         self._events.adopt(scope)
         self._events.take(scope, [event])
+
+    async def react(
+        self,
+        event: Any,
+        handler: Registration,
+        /,
+        *,
+        message_id: str,
+        before_commit: Callable[[UnitOfWork], Awaitable[object]],
+    ) -> None:
+        """Have one handler react to an event that is true already, in a unit of work of its own.
+
+        What it changes and raises is committed as with a command. This is how DURABLE handlers
+        and consumers run.
+
+        Args:
+            event: what happened.
+            handler: one of the registered ones.
+            message_id: of the message that told of it; the cause of whatever follows.
+            before_commit: called when the handler has succeeded, to record that in the same
+                transaction.
+        """
+        place = (id(handler.handler), handler.in_thread)
+        invoke = self._reactions.get(place)
+        if invoke is None:
+            invoke = self._reactions[place] = invoker(handler, self._handlers)
+
+        async def handle(message: Any) -> None:
+            await observed_handling(message, handler.name, invoke)
+            await before_commit(open_scope().uow)
+
+        pipeline = Pipeline(f"event.handler.{type(event).__name__}", handle, read_only=False)
+        await self._run_as_root(pipeline, event, message_id)
 
     # -- the way of a message --------------------------------------------------------------------
 

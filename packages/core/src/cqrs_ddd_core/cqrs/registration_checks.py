@@ -116,6 +116,17 @@ def check_events(event_types: Iterable[type]) -> list[str]:
     return problems
 
 
+def check_durable_names(handlers: Iterable["Registration"]) -> list[str]:
+    """Return which DURABLE handlers share a name, by which the inbox would take them for one."""
+    by_name: dict[str, Any] = {}
+    return [
+        f"Two DURABLE handlers are called {registration.name!r}, and the inbox would take one for "
+        "the other; register them with register_event_handler(..., name='...')."
+        for registration in handlers
+        if by_name.setdefault(registration.name, registration.handler) is not registration.handler
+    ]
+
+
 def _annotation(function: Any, parameter: str) -> Any:
     try:
         return get_type_hints(function).get(parameter, Any)

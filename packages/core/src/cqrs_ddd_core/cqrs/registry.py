@@ -6,8 +6,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar, overload
 from cqrs_ddd_core.cqrs.errors import HandlerRegistrationError
 from cqrs_ddd_core.cqrs.handler import EventPhase
 from cqrs_ddd_core.cqrs.message import ResultType
-from cqrs_ddd_core.cqrs.registration_checks import check_events, check_signature, name_of
+from cqrs_ddd_core.cqrs.registration_checks import (
+    check_durable_names,
+    check_events,
+    check_signature,
+    name_of,
+)
 from cqrs_ddd_core.cqrs.response import CommandResponse, QueryResponse
+
+_DURABLE = EventPhase.DURABLE
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -159,6 +166,7 @@ class HandlerRegistry:
         | Callable[[M], None],
         *,
         phase: EventPhase = EventPhase.AFTER_COMMIT,
+        name: str | None = None,
         in_thread: bool = False,
     ) -> None:
         """Let ``handler`` react to events of this type and of the types derived from it.
@@ -167,9 +175,11 @@ class HandlerRegistry:
             event_type: a class of events.
             handler: an object with ``handle``, a class of such, or a function.
             phase: when it runs and what its failure means.
+            name: how it is called in errors and logs; its own name by default. The inbox knows a
+                DURABLE handler by it: give it one that stays when the code is moved or renamed.
             in_thread: run a synchronous handler in a worker thread.
         """
-        registration = Registration(handler, name_of(handler), in_thread)
+        registration = Registration(handler, name or name_of(handler), in_thread)
         entry = EventRegistration(event_type, phase, registration)
         if entry not in self.events:
             self._problems += check_signature(event_type, registration, "event")
@@ -207,7 +217,9 @@ class HandlerRegistry:
             for message_type in expected
             if message_type not in known
         ]
-        problems = [*self._problems, *check_events(self.event_types()), *missing]
+        durable = [entry.registration for entry in self.events if entry.phase is _DURABLE]
+        checks = (*check_events(self.event_types()), *check_durable_names(durable))
+        problems = [*self._problems, *checks, *missing]
         if problems:
             raise HandlerRegistrationError(problems)
 

@@ -17,9 +17,31 @@ from cqrs_ddd_core.ports.event_store import (
 from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory, IHandlerScope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
+from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
+from cqrs_ddd_core.ports.outbox_operations import (
+    DeadLetter,
+    IOutboxOperations,
+    OutboxStatistics,
+    RetryingMessage,
+)
+from cqrs_ddd_core.ports.outbox_relay import (
+    BlockedKey,
+    DueKey,
+    DueKeys,
+    FailedKey,
+    IOutboxRelayStorage,
+    RelayLease,
+    RelayLeaseLostError,
+    Settlement,
+    WaitingBatch,
+    WaitingMessage,
+    order_key_of,
+    slot_of,
+)
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
 from cqrs_ddd_core.ports.repository import IRepository
@@ -27,12 +49,19 @@ from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
+from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "BlockedKey",
     "Change",
+    "DeadLetter",
+    "DueKey",
+    "DueKeys",
+    "DuplicateMessageError",
     "ExpectedVersion",
+    "FailedKey",
     "FeedPage",
     "FeedSignal",
     "IAggregateGateway",
@@ -44,10 +73,14 @@ __all__ = [
     "IHandlerFactory",
     "IHandlerScope",
     "IIdempotencyStore",
+    "IInboxStorage",
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessagePublisher",
     "IMiddleware",
+    "IOutboxOperations",
+    "IOutboxRelayStorage",
     "IOutboxStorage",
     "IQueryBus",
     "IRepository",
@@ -55,15 +88,26 @@ __all__ = [
     "IUnitOfWork",
     "IUpcaster",
     "IValidator",
+    "IWorkerPart",
     "NextHandler",
     "Ordering",
     "OutboxMessage",
+    "OutboxStatistics",
+    "Progress",
     "QueryOptions",
+    "RelayLease",
+    "RelayLeaseLostError",
+    "RetryingMessage",
     "SearchResult",
     "SearchSource",
+    "Settlement",
     "StoredEvent",
     "StreamAppend",
     "StreamId",
+    "WaitingBatch",
+    "WaitingMessage",
     "decode_cursor",
     "encode_cursor",
+    "order_key_of",
+    "slot_of",
 ]

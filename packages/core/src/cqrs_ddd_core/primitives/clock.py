@@ -1,5 +1,6 @@
 """Where the time comes from, so that a test can own it."""
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Clock(Protocol):
-    """Tells the time of day and measures durations."""
+    """Tells the time of day, measures durations and waits."""
 
     def now(self) -> datetime:
         """Return the current time, with its time zone (UTC)."""
@@ -18,6 +19,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds since an arbitrary start; never goes backwards."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until ``seconds`` have passed on this clock."""
         ...
 
 
@@ -31,6 +36,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds of the machine's monotonic clock."""
         return monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds``."""
+        await asyncio.sleep(seconds)
 
 
 _clock: ContextVar[Clock] = ContextVar("cqrs_ddd_clock", default=SystemClock())  # noqa: B039

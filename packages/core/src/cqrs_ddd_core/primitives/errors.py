@@ -65,6 +65,10 @@ class ConcurrencyError(CQRSDDDError):
         )
 
 
+class ConfigurationError(CQRSDDDError):
+    """What was wired together can never work; it has to be corrected, to repeat it is in vain."""
+
+
 class InfrastructureError(CQRSDDDError):
     """A store, broker or lock server failed or was used wrongly."""
 

@@ -1,4 +1,4 @@
-"""Repositories, units of work and outbox on PostgreSQL, MariaDB, MySQL and SQLite."""
+"""Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
@@ -8,6 +8,7 @@ from cqrs_ddd_persistence_sqlalchemy.event_store import (
     event_tables,
 )
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
+from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
@@ -23,6 +24,7 @@ __all__ = [
     "MappingError",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
+    "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
     "SQLAlchemyUnitOfWork",

@@ -1,6 +1,6 @@
 """Tables: created at once, or handed to Alembic as metadata."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 from sqlalchemy import Connection, MetaData, Table, text
@@ -29,7 +29,7 @@ class HasTables(Protocol):
     """A storage that keeps its data in several tables."""
 
     @property
-    def tables(self) -> Iterable[Table]:
+    def tables(self) -> Sequence[Table]:
         """The tables."""
         ...
 

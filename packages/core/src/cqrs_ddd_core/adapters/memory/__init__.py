@@ -4,6 +4,7 @@ from cqrs_ddd_core.adapters.memory.cache import InMemoryCacheService
 from cqrs_ddd_core.adapters.memory.database import InMemoryDatabase
 from cqrs_ddd_core.adapters.memory.event_store import InMemoryEventStore
 from cqrs_ddd_core.adapters.memory.idempotency import InMemoryIdempotencyStore
+from cqrs_ddd_core.adapters.memory.inbox import InMemoryInboxStorage
 from cqrs_ddd_core.adapters.memory.locks import InMemoryLockStrategy
 from cqrs_ddd_core.adapters.memory.outbox import InMemoryOutboxStorage
 from cqrs_ddd_core.adapters.memory.repository import InMemoryRepository
@@ -14,6 +15,7 @@ __all__ = [
     "InMemoryDatabase",
     "InMemoryEventStore",
     "InMemoryIdempotencyStore",
+    "InMemoryInboxStorage",
     "InMemoryLockStrategy",
     "InMemoryOutboxStorage",
     "InMemoryRepository",

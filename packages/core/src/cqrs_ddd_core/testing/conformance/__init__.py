@@ -15,8 +15,10 @@ _MODULES = (
     "concurrent_unit_of_work",
     "event_store",
     "idempotency_store",
+    "inbox_storage",
     "lock_strategy",
     "message_codec",
+    "outbox_relay",
     "outbox_storage",
     "repository",
     "search",
@@ -34,8 +36,10 @@ from cqrs_ddd_core.testing.conformance.concurrent_unit_of_work import (
 )
 from cqrs_ddd_core.testing.conformance.event_store import EventStoreConformance
 from cqrs_ddd_core.testing.conformance.idempotency_store import IdempotencyStoreConformance
+from cqrs_ddd_core.testing.conformance.inbox_storage import InboxStorageConformance
 from cqrs_ddd_core.testing.conformance.lock_strategy import LockStrategyConformance
 from cqrs_ddd_core.testing.conformance.message_codec import MessageCodecConformance
+from cqrs_ddd_core.testing.conformance.outbox_relay import OutboxRelayStorageConformance
 from cqrs_ddd_core.testing.conformance.outbox_storage import OutboxStorageConformance
 from cqrs_ddd_core.testing.conformance.repository import RepositoryConformance
 from cqrs_ddd_core.testing.conformance.search import SearchConformance
@@ -49,8 +53,10 @@ __all__ = [
     "ConcurrentUnitOfWorkConformance",
     "EventStoreConformance",
     "IdempotencyStoreConformance",
+    "InboxStorageConformance",
     "LockStrategyConformance",
     "MessageCodecConformance",
+    "OutboxRelayStorageConformance",
     "OutboxStorageConformance",
     "RepositoryConformance",
     "SearchConformance",

@@ -1,0 +1,83 @@
+"""The list of what waits in an outbox, with what is known of each message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from cqrs_ddd_cli.durations import shown
+from cqrs_ddd_cli.outbox_view import about, age_of, message_as_data, message_table
+from cqrs_ddd_core.ports import DeadLetter, OutboxMessage, RetryingMessage
+
+State = Literal["waiting", "parked", "retrying", "dead letter"]
+_STYLES: dict[State, str] = {"dead letter": "bold red", "retrying": "yellow"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message that is not delivered yet.
+
+    Attributes:
+        message: the message.
+        state: ``parked`` waits behind a failed message of its key.
+        attempts: how often it was tried and failed.
+        error: what it failed with last.
+        retry_in: seconds until it is tried again.
+    """
+
+    message: OutboxMessage
+    state: State
+    attempts: int = 0
+    error: str | None = None
+    retry_in: float | None = None
+
+
+def entries_of(
+    messages: Sequence[OutboxMessage],
+    retrying: Sequence[RetryingMessage],
+    dead: Sequence[DeadLetter],
+) -> list[Entry]:
+    """Return ``messages`` with what is known of each."""
+    failed: dict[str, Entry] = {}
+    for each in (*retrying, *dead):
+        is_dead = isinstance(each, DeadLetter)
+        failed[each.message.message_id] = Entry(
+            each.message,
+            "dead letter" if is_dead else "retrying",
+            each.attempts,
+            each.error,
+            None if is_dead else max(0.0, each.retry_in),
+        )
+    blocked = {entry.message.partition_key for entry in failed.values()} - {""}
+    return [
+        failed.get(message.message_id)
+        or Entry(message, "parked" if message.partition_key in blocked else "waiting")
+        for message in messages
+    ]
+
+
+def entry_as_data(entry: Entry) -> dict[str, Any]:
+    """Return an entry as data."""
+    return {
+        **message_as_data(entry.message),
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "error": entry.error,
+        "retry_in_seconds": entry.retry_in,
+    }
+
+
+def show_entries(entries: Sequence[Entry]) -> None:
+    """Print entries as a table."""
+    table = message_table("Not delivered yet, the oldest first", "age", "state", "tries")
+    for entry in entries:
+        again = "" if entry.retry_in is None else f"\nin {shown(entry.retry_in)}"
+        table.add_row(
+            about(entry.message, entry.error),
+            shown(age_of(entry.message)),
+            Text(entry.state + again, style=_STYLES.get(entry.state, "")),
+            str(entry.attempts or ""),
+        )
+    Console().print(table)

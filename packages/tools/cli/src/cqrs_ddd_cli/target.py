@@ -1,0 +1,99 @@
+"""Which storage a command works on: an application's, or that of a database."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cqrs_ddd_cli.application import HasInbox, HasOutbox, IOperableOutbox
+from cqrs_ddd_cli.database import inbox_at, outbox_at
+from cqrs_ddd_cli.errors import UsageError
+from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.runtime import open_reference
+
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        envvar="CQRS_DDD_APP",
+        help="The application: an object with an outbox or inbox, or a function that opens it.",
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="CQRS_DDD_DATABASE",
+        show_envvar=True,
+        help="The database instead: postgresql://, mysql://, mariadb:// or sqlite:/// URL.",
+    ),
+]
+OutboxTable = Annotated[str, typer.Option("--table", help="The outbox's table, with --database.")]
+InboxTable = Annotated[str, typer.Option("--table", help="The inbox's table, with --database.")]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a command was pointed at.
+
+    Attributes:
+        app: ``module:attribute``, or None.
+        database: a URL, or None.
+        table: the name of the table in the database.
+
+    Raises:
+        UsageError: both or neither was given.
+    """
+
+    app: str | None
+    database: str | None
+    table: str
+
+    def __post_init__(self) -> None:
+        if (self.app is None) == (self.database is None):
+            raise UsageError(
+                "Say what to work on: --app module:attribute, or --database URL (one of them). "
+                "CQRS_DDD_APP and CQRS_DDD_DATABASE say it once for all commands."
+            )
+
+    @asynccontextmanager
+    async def outbox(self) -> AsyncGenerator[IOperableOutbox]:
+        """Open the outbox."""
+        if self.app is None:
+            async with outbox_at(self.database or "", self.table) as storage:
+                yield storage
+            return
+        async with open_reference(
+            self.app, _has_outbox, "an application with an outbox"
+        ) as application:
+            outbox: object = application.outbox
+            if not isinstance(outbox, IOperableOutbox):
+                raise UsageError(
+                    f"The outbox of {self.app} is a {type(outbox).__name__}, which cannot be "
+                    "looked after; offer the storage that it works on."
+                )
+            yield outbox
+
+    @asynccontextmanager
+    async def inbox(self) -> AsyncGenerator[IInboxStorage]:
+        """Open the inbox."""
+        if self.app is None:
+            async with inbox_at(self.database or "", self.table) as storage:
+                yield storage
+            return
+        async with open_reference(
+            self.app, _has_inbox, "an application with an inbox"
+        ) as application:
+            yield application.inbox
+
+
+def _has_outbox(found: object) -> bool:
+    return isinstance(found, HasOutbox)
+
+
+def _has_inbox(found: object) -> bool:
+    return isinstance(found, HasInbox)

@@ -1,0 +1,1 @@
+"""Relays as processes: killed, paused, raced."""

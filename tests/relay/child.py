@@ -1,0 +1,121 @@
+"""The process that the kill tests kill: it counts, relays and redrives until all has arrived."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Collection, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from cqrs_ddd_core import DueKeys, IUnitOfWork, OutboxMessage, Settlement, WaitingBatch
+from cqrs_ddd_persistence_sqlalchemy import SQLAlchemyInboxStorage, SQLAlchemyOutboxStorage
+from tests.relay.shop import Count, FileBroker, Shop, open_shop
+
+KEYS, NUMBERS = ("a", "b", "c", "d"), 12
+
+
+class KillPoint(Enum):
+    """Where the process ends itself."""
+
+    AFTER_COMMIT = "after a command's commit"
+    AFTER_CLAIM = "after messages were read"
+    AFTER_EFFECT = "between the effect of a handler and its acknowledgement"
+    WHILE_PUBLISHING = "between two messages of a batch"
+    BEFORE_SETTLE = "after publishing, before the settle"
+    AFTER_SETTLE = "after the settle"
+    DURING_REDRIVE = "when a redriven message is under way"
+
+
+def tell(line: str) -> None:
+    """Write a line that is out before the process can be killed."""
+    os.write(1, f"{line}\n".encode())
+
+
+class Trap:
+    """Ends the process, when a point is passed for the n-th time."""
+
+    def __init__(self, point: str, passes: int) -> None:
+        self.point, self.passes = point, passes
+
+    def passed(self, point: KillPoint) -> None:
+        if point.name == self.point:
+            self.passes -= 1
+            if self.passes <= 0:
+                tell(f"killed {point.name}")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+trap = Trap("", 0)
+
+
+class Storage(SQLAlchemyOutboxStorage):
+    async def read(self, *arguments: Any, **options: Any) -> WaitingBatch:
+        batch = await super().read(*arguments, **options)
+        if batch.messages:
+            trap.passed(KillPoint.AFTER_CLAIM)
+        return batch
+
+    async def due(self, slots: Collection[int], limit: int) -> DueKeys:
+        due = await super().due(slots, limit)
+        if any(key.blocked.attempts == 0 for key in due.keys):
+            trap.passed(KillPoint.DURING_REDRIVE)
+        return due
+
+    async def settle(self, relay_id: int, settlement: Settlement) -> None:
+        if settlement.delivered:
+            trap.passed(KillPoint.BEFORE_SETTLE)
+        await super().settle(relay_id, settlement)
+        if settlement.delivered:
+            trap.passed(KillPoint.AFTER_SETTLE)
+
+
+class Inbox(SQLAlchemyInboxStorage):
+    async def record(
+        self, consumer: str, message_ids: Sequence[str], uow: IUnitOfWork | None = None
+    ) -> None:
+        async def committed() -> None:
+            trap.passed(KillPoint.AFTER_EFFECT)
+
+        await super().record(consumer, message_ids, uow)
+        assert uow is not None
+        uow.on_commit(committed)
+
+
+class Broker(FileBroker):
+    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Exception | None]:
+        for message in messages:
+            self.append(message)
+            trap.passed(KillPoint.WHILE_PUBLISHING)
+        return [None] * len(messages)
+
+
+async def count_all(shop: Shop, key: str) -> None:
+    """Count up to the end, from where the database says it is."""
+    async with shop.uow() as uow:
+        counter = await uow.counters.get(key)
+    for _ in range(counter.count if counter is not None else 0, NUMBERS):
+        number = (await shop.mediator.send(Count(key=key))).result
+        tell(f"counted {key} {number}")
+        trap.passed(KillPoint.AFTER_COMMIT)
+
+
+async def run(url: str, broker: Path) -> None:
+    shop = await open_shop(url, Broker(broker), Storage, Inbox)
+    tell("started")
+    async with shop.outbox:
+        async with asyncio.TaskGroup() as group:
+            for key in KEYS:
+                group.create_task(count_all(shop, key))
+        while await shop.storage.get_pending(1):
+            await shop.storage.redrive()
+            await asyncio.sleep(0.02)
+    tell("done")
+    os._exit(0)  # the engine needs no tidy end
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 4:
+        trap.point, trap.passes = sys.argv[3], int(sys.argv[4])
+    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))
