@@ -11,6 +11,11 @@ from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencySto
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
+from cqrs_ddd_persistence_sqlalchemy.projections import (
+    SQLAlchemyProjectionStorage,
+    SQLAlchemyReadModel,
+    document_table,
+)
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
@@ -26,6 +31,8 @@ __all__ = [
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
+    "SQLAlchemyProjectionStorage",
+    "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
@@ -33,6 +40,7 @@ __all__ = [
     "create_engine",
     "create_schema",
     "create_session_factory",
+    "document_table",
     "drop_schema",
     "event_tables",
     "metadata_of",
