@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import harness, imports, mediator, specifications, unit_of_work
+from benchmarks import harness, imports, mediator, projections, specifications, unit_of_work
 
-_MODULES = (imports, mediator, specifications, unit_of_work)
+_MODULES = (imports, mediator, specifications, unit_of_work, projections)
 
 
 def main(
