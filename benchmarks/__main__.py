@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import harness, imports, mediator, projections, specifications, unit_of_work
+from benchmarks import (
+    event_store,
+    harness,
+    imports,
+    mediator,
+    projections,
+    specifications,
+    unit_of_work,
+)
 
-_MODULES = (imports, mediator, specifications, unit_of_work, projections)
+_MODULES = (imports, mediator, specifications, unit_of_work, event_store, projections)
 
 
 def main(

@@ -119,12 +119,49 @@ async def test_nested_commands_queries_streams_and_publishing_are_operations_too
     hooks: HookRegistry, mediator: Mediator
 ) -> None:
     recorder = Recorder()
-    hooks.register(recorder, operations=["command.*", "query.*", "stream.*", "event.publish"])
+    hooks.register(recorder, operations=["command.*", "query.*", "stream.*", "event.publish.*"])
     await mediator.send(GreetTwice())
     await mediator.query(Ask())
     assert [item async for item in mediator.stream(Ask())] == [1]
+    await mediator.publish(Greeted())
     nested = ["command.GreetTwice", "command.Greet", "command.Greet"]
-    assert recorder.log == [*nested, "query.Ask", "stream.Ask"]
+    assert recorder.log == [*nested, "query.Ask", "stream.Ask", "event.publish.Greeted"]
+
+
+async def test_a_published_event_is_seen_with_its_handlers_and_its_commit(
+    hooks: HookRegistry, mediator: Mediator
+) -> None:
+    recorder = Recorder()
+    hooks.register(recorder)
+    event = Greeted()
+    await mediator.publish(event)
+    assert recorder.log == [
+        "event.publish.Greeted",
+        "event.handler.Greeted",
+        "uow.commit",
+        "event.handler.Greeted",
+    ]
+    about = recorder.attributes["event.publish.Greeted"]
+    assert (about["message_type"], about["message.type"]) == (Greeted, "Greeted")
+    assert about["message.id"] == event.event_id
+
+
+async def test_an_event_published_by_a_handler_is_seen_inside_its_command(
+    hooks: HookRegistry,
+) -> None:
+    class Tell(Command[None]):
+        pass
+
+    async def tell(_: Tell) -> None:
+        await mediator.publish(Greeted())
+
+    recorder = Recorder()
+    registry = HandlerRegistry()
+    registry.register_command_handler(Tell, tell)
+    mediator = Mediator(registry, InMemoryUnitOfWork)
+    hooks.register(recorder, operations=["command.*", "event.publish.*", "uow.*"])
+    await mediator.send(Tell())
+    assert recorder.log == ["command.Tell", "event.publish.Greeted", "uow.commit"]
 
 
 async def test_an_operation_says_which_message_it_is_about(

@@ -1,6 +1,7 @@
 """Idempotency keys: a command is carried out once, however often it is sent."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from operator import attrgetter
 from typing import Any
 
@@ -14,11 +15,13 @@ from cqrs_ddd_core import (
     DomainEvent,
     HandlerRegistry,
     IdempotencyMiddleware,
+    IdempotentStreamError,
     InMemoryDatabase,
     InMemoryIdempotencyStore,
     InMemoryUnitOfWork,
     Mediator,
     MiddlewareRegistry,
+    Query,
     RetryMiddleware,
     RetryPolicy,
     repository,
@@ -145,3 +148,105 @@ async def test_where_the_key_stands_can_be_chosen() -> None:
     await world.mediator.send(Pay(correlation_id="request-7"))
     assert (await world.mediator.send(Pay(correlation_id="request-7"))).result == "p-1"
     assert world.runs == 1
+
+
+def commands_of_one_name() -> tuple[type[Command[str]], type[Command[str]]]:
+    """Return two classes of one name, each in a module of its own."""
+    classes: list[type[Command[str]]] = []
+    for module in ("billing", "shipping"):
+
+        class Confirm(Command[str]):
+            __module__ = module
+            __qualname__ = "Confirm"
+            idempotency_key: str = "k-1"
+
+        classes.append(Confirm)
+    return classes[0], classes[1]
+
+
+def mediator_of(*commands: type[Command[str]]) -> tuple[Mediator, list[str]]:
+    runs: list[str] = []
+
+    async def confirm(command: Command[str]) -> str:
+        runs.append(type(command).__module__)
+        return type(command).__module__
+
+    registry = HandlerRegistry()
+    for command in commands:
+        registry.register_command_handler(command, confirm)
+    middlewares = MiddlewareRegistry([IdempotencyMiddleware(InMemoryIdempotencyStore())])
+    return Mediator(registry, InMemoryUnitOfWork, middleware_registry=middlewares), runs
+
+
+async def test_commands_of_one_name_in_two_modules_do_not_share_keys() -> None:
+    bill, ship = commands_of_one_name()
+    mediator, runs = mediator_of(bill, ship)
+    assert (await mediator.send(bill())).result == "billing"
+    assert (await mediator.send(ship())).result == "shipping"
+    assert runs == ["billing", "shipping"]
+
+
+async def test_a_command_that_names_itself_keeps_its_keys_when_it_is_moved() -> None:
+    class Before(Command[str]):
+        message_type = "shop.confirm"
+        idempotency_key: str = "k-1"
+
+    class After(Command[str]):
+        message_type = "shop.confirm"
+        idempotency_key: str = "k-1"
+
+    mediator, runs = mediator_of(Before, After)
+    await mediator.send(Before())
+    await mediator.send(After())
+    assert len(runs) == 1
+
+
+async def test_a_derived_command_does_not_inherit_the_name() -> None:
+    class Confirm(Command[str]):
+        message_type = "shop.confirm"
+        idempotency_key: str = "k-1"
+
+    class ConfirmTwice(Confirm):
+        pass
+
+    mediator, runs = mediator_of(Confirm, ConfirmTwice)
+    await mediator.send(Confirm())
+    await mediator.send(ConfirmTwice())
+    assert len(runs) == 2
+
+
+class CountPayments(Query[int]):
+    idempotency_key: str = "k-1"
+
+
+async def test_a_query_with_a_key_is_answered_anew() -> None:
+    answers = iter(range(1, 10))
+
+    async def count(_: CountPayments) -> int:
+        return next(answers)
+
+    registry = HandlerRegistry()
+    registry.register_query_handler(CountPayments, count)
+    middlewares = MiddlewareRegistry([IdempotencyMiddleware(InMemoryIdempotencyStore())])
+    mediator = Mediator(registry, InMemoryUnitOfWork, middleware_registry=middlewares)
+    assert (await mediator.query(CountPayments())).result == 1
+    assert (await mediator.query(CountPayments())).result == 2
+
+
+async def test_a_streamed_command_with_a_key_is_refused_before_it_begins() -> None:
+    runs = 0
+
+    async def pay_in_parts(_: Pay) -> AsyncIterator[str]:
+        nonlocal runs
+        runs += 1
+        yield "part"
+
+    registry = HandlerRegistry()
+    registry.register_stream_handler(Pay, pay_in_parts)
+    middlewares = MiddlewareRegistry([IdempotencyMiddleware(InMemoryIdempotencyStore())])
+    mediator = Mediator(registry, InMemoryUnitOfWork, middleware_registry=middlewares)
+    with pytest.raises(IdempotentStreamError, match="Stream it without a key") as refusal:
+        mediator.stream(Pay(idempotency_key="k-1"))
+    assert (refusal.value.message_type, runs) == (Pay, 0)
+    assert [part async for part in mediator.stream(Pay())] == ["part"]
+    assert [part async for part in mediator.stream(Pay())] == ["part"]

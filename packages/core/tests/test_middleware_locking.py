@@ -9,9 +9,11 @@ from cqrs_ddd_core import (
     ActiveLock,
     AggregateRoot,
     Command,
+    CommandResponse,
     ConcurrencyError,
     ConcurrencyGuardMiddleware,
     CriticalSection,
+    DomainEvent,
     HandlerRegistry,
     ILease,
     InMemoryDatabase,
@@ -297,6 +299,77 @@ async def test_a_command_whose_lock_was_lost_is_undone_and_told() -> None:
         assert (await bank.mediator.send(Deposit())).result == 1
 
 
+async def test_a_lock_lost_during_the_commit_is_logged_and_the_command_has_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.before_commit = asyncio.Event()
+        running = asyncio.create_task(bank.mediator.send(Deposit()))
+        await until(lambda: bank.log == ["commit begins"])
+        clock.advance(1)
+        await until(
+            lambda: "was lost while its work was being committed" in caplog.text, timeout=30
+        )
+        bank.before_commit.set()
+        assert (await running).result == 1
+        assert bank.log == ["commit begins", "commit ends"]
+        assert (await bank.mediator.send(Deposit())).result == 2
+
+
+async def test_a_lock_lost_between_commit_and_end_is_logged_and_the_command_has_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, gate, told = ManualClock(), asyncio.Event(), list[str]()
+
+    async def tell() -> None:
+        told.append("begins")
+        await gate.wait()
+        told.append("ends")
+
+    class DepositAndTell(Deposit):
+        pass
+
+    async def deposit_and_tell(command: DepositAndTell, uow: BankUnitOfWork) -> int:
+        uow.on_commit(tell)
+        return await bank.deposit(command, uow)
+
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.registry.register_command_handler(DepositAndTell, deposit_and_tell)
+        running = asyncio.create_task(bank.mediator.send(DepositAndTell()))
+        await until(lambda: told == ["begins"])
+        clock.advance(1)
+        await until(lambda: "the work is done" in caplog.text, timeout=30)
+        gate.set()
+        assert (await running).result == 1
+        assert told == ["begins", "ends"]
+
+
+async def test_a_lock_lost_behind_a_commit_of_its_own_still_interrupts_what_follows() -> None:
+    clock = ManualClock()
+
+    class DepositInParts(Deposit):
+        pass
+
+    async def deposit_in_parts(command: DepositInParts, uow: BankUnitOfWork) -> int:
+        await uow.accounts.add(Account(id="first"))
+        await uow.commit()
+        return await bank.deposit(command, uow)
+
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.gate = asyncio.Event()
+        bank.registry.register_command_handler(DepositInParts, deposit_in_parts)
+        running = asyncio.create_task(bank.mediator.send(DepositInParts()))
+        await until(lambda: bank.inside == 1)
+        clock.advance(1)
+        with pytest.raises(LockLostError):
+            await running
+        assert [row.aggregate.id for row in bank.database.table(Account).rows.values()] == ["first"]
+
+
 async def test_a_lease_is_renewed_while_its_command_runs() -> None:
     clock, bank = ManualClock(), Bank(ttl=0.03)
 
@@ -436,3 +509,50 @@ async def test_the_unit_of_work_is_there_while_the_lock_is_held() -> None:
 
     bank.registry.register_command_handler(Look, look)
     assert (await bank.mediator.send(Look())).result
+
+
+async def test_a_lock_lost_while_the_command_is_being_ended_does_not_cancel_its_sender(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, closing, gate = ManualClock(), asyncio.Event(), asyncio.Event()
+
+    class SlowToClose(BankUnitOfWork):
+        def close_at_once(self) -> bool:
+            return False
+
+        async def _close(self) -> None:
+            closing.set()
+            await gate.wait()
+            await super()._close()
+
+    class DepositAndRaise(Deposit):
+        pass
+
+    async def deposit_and_raise(
+        command: DepositAndRaise, uow: BankUnitOfWork
+    ) -> CommandResponse[int]:
+        return CommandResponse(await bank.deposit(command, uow), events=[DomainEvent()])
+
+    with use_clock(clock):
+        bank = Bank(ttl=0.03)
+        bank.registry.register_command_handler(DepositAndRaise, deposit_and_raise)
+        guard = ConcurrencyGuardMiddleware(bank.locks, ttl=0.03)
+
+        def open_slow() -> SlowToClose:
+            uow = SlowToClose(bank.database)
+            uow.log = bank.log
+            return uow
+
+        mediator = Mediator(
+            bank.registry, open_slow, middleware_registry=MiddlewareRegistry([guard])
+        )
+        commands: list[Deposit] = [Deposit(), DepositAndRaise()]
+        for number, command in enumerate(commands, start=1):
+            closing.clear()
+            gate.clear()
+            running = asyncio.create_task(mediator.send(command))
+            await closing.wait()
+            clock.advance(1)
+            await until(lambda: caplog.text.count("the work is done") == number, timeout=30)  # noqa: B023
+            gate.set()
+            assert (await running).result == number

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -436,3 +437,49 @@ async def test_what_fails_in_savepoints_leaves_nothing_behind(tree: Do) -> None:
     assert sorted(await world.items()) == sorted(left)
     assert sorted(world.before) == sorted(world.after) == happened
     assert len(await world.outbox.get_pending(10_000)) == len(happened)
+
+
+async def test_a_savepoint_of_the_handlers_own_undoes_events_and_failures_of_what_it_sent(
+    world: World,
+) -> None:
+    class Try(Command[None]):
+        pass
+
+    async def try_it(_: Try, uow: ItemUnitOfWork) -> None:
+        kept = Item(id="kept")
+        await uow.items.add(kept)
+        kept.add_event(Happened(name="before"))
+        with suppress(RefusedError):
+            async with uow.savepoint():
+                await world.mediator.send(Do(name="undone"))
+                raise RefusedError
+        with suppress(RefusedError):
+            async with uow.savepoint():
+                await world.mediator.send(Do(name="failed", fail=True))
+        kept.add_event(Happened(name="after"))
+
+    world.registry.register_command_handler(Try, try_it)
+    response = await world.mediator.send(Try())
+    assert [event.name for event in response.events] == ["before", "after"]
+    assert world.before == ["before", "after"]
+    assert world.after == ["before", "after"]
+    assert await world.items() == ["kept"]
+
+
+async def test_a_failed_savepoint_in_an_event_handler_leaves_the_other_events_in_the_queue(
+    world: World,
+) -> None:
+    async def try_more(event: Happened, uow: ItemUnitOfWork) -> None:
+        if event.name != "a returned":
+            return
+        try:
+            await world.mediator.send(Do(name="undone", fail=True), savepoint=True)
+        except RefusedError:
+            await world.mediator.publish(Happened(name="instead"))
+
+    phase = EventPhase.IN_TRANSACTION
+    world.registry.register_event_handler(Happened, try_more, phase=phase)
+    await world.mediator.send(Do(name="a"))
+    assert world.before == ["a returned", "a pending", "instead"]
+    assert sorted(world.after) == ["a pending", "a returned", "instead"]
+    assert len(await world.outbox.get_pending()) == 3

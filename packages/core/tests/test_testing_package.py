@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ class LooseOutbox(InMemoryOutboxStorage):
     async def save_messages(
         self, messages: Sequence[OutboxMessage], uow: IUnitOfWork | None = None
     ) -> None:
-        await asyncio.create_task(super().save_messages(messages))
+        await asyncio.create_task(super().save_messages(messages), context=Context())
 
 
 async def test_the_suite_catches_an_outbox_that_ignores_the_unit_of_work() -> None:

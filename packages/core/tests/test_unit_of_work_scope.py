@@ -1,6 +1,8 @@
 """Where the current unit of work is: in the task that opened it, until it ends, nowhere else."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import Context
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +16,15 @@ from cqrs_ddd_core import (
     ForeignTaskError,
     HandlerRegistry,
     InMemoryDatabase,
+    InMemoryIdempotencyStore,
+    InMemoryOutboxStorage,
     InMemoryRepository,
     InMemoryUnitOfWork,
     IRepository,
     Mediator,
     NoUnitOfWorkError,
+    PersistenceError,
+    UnitOfWork,
     UnitOfWorkClosedError,
     UnitOfWorkError,
     get_correlation_id,
@@ -43,6 +49,22 @@ class Order(AggregateRoot[str]):
 class ShopUnitOfWork(InMemoryUnitOfWork):
     orders = repository(Order)
     archive = repository(Order, table=None)
+
+
+class ElsewhereUnitOfWork(UnitOfWork):
+    """A unit of work on another store, which has nothing to do."""
+
+    def _gateway(self, aggregate_type: type[Any], options: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    async def _commit(self) -> None: ...
+
+    async def _rollback(self) -> None: ...
+
+    async def _close(self) -> None: ...
+
+    def _savepoint(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
 
 
 class Work(Command[Any]):
@@ -389,3 +411,45 @@ async def test_events_of_a_deleted_aggregate_are_told_too(database: InMemoryData
     assert len(response.events) == 2
     async with ShopUnitOfWork(database) as uow:
         assert await uow.orders.list_all() == []
+
+
+async def test_a_storage_in_memory_refuses_a_unit_of_work_of_another_store() -> None:
+    async with ElsewhereUnitOfWork():
+        for use in (
+            InMemoryOutboxStorage().get_pending(),
+            InMemoryIdempotencyStore().save("k-1", "result"),
+            InMemoryRepository[Order, str]().add(Order(id="o-1")),
+        ):
+            with pytest.raises(PersistenceError, match="cannot commit together"):
+                await use
+
+
+async def test_a_background_task_with_a_context_of_its_own_uses_storages_by_itself(
+    database: InMemoryDatabase,
+) -> None:
+    orders = InMemoryRepository[Order, str]()
+
+    async def work() -> str:
+        return await orders.add(Order(id="o-1"))
+
+    async with ShopUnitOfWork(database):
+        assert await asyncio.create_task(work(), context=Context()) == "o-1"
+        assert len(orders) == 1
+
+
+async def test_callbacks_after_the_commit_run_outside_of_the_unit_of_work(
+    database: InMemoryDatabase,
+) -> None:
+    seen: list[object] = []
+
+    async def look() -> None:
+        with pytest.raises(NoUnitOfWorkError):
+            get_current_uow()
+        seen.append(get_correlation_id())
+
+    with with_correlation_context("request-7"):
+        async with ShopUnitOfWork(database) as uow:
+            uow.on_commit(look)
+            await uow.commit()
+            assert get_current_uow() is uow
+    assert seen == ["request-7"]

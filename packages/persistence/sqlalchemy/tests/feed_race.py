@@ -263,7 +263,7 @@ class Race:
     async def truth(self) -> set[Told]:
         events = self.store.tables.events.c
         async with self.uow() as uow:
-            rows = await uow.read(select(events.aggregate_id, events.version))
+            rows: Any = await uow.read(select(events.aggregate_id, events.version))
             return {(row[0], row[1]) for row in rows}
 
 
@@ -350,7 +350,7 @@ async def follow_naively(race: Race, reader: Reader) -> None:
         )
         query = select(events.append_id, events.place, events.aggregate_id, events.version)
         async with race.uow() as uow:
-            rows = await uow.read(query.where(behind).order_by(events.append_id, events.place))
+            rows: Any = await uow.read(query.where(behind).order_by(events.append_id, events.place))
             for row in rows:
                 checkpoint = (row[0], row[1])
                 reader.told.append((row[2], row[3]))

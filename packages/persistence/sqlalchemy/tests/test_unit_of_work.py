@@ -353,7 +353,7 @@ OWNERS = Table(
     Column("id", String(20), primary_key=True),
     Column("email", String(50), nullable=False),
     Column("age", BigInteger, nullable=False),
-    Column("parent", ForeignKey("owners.id")),
+    Column("parent", String(20), ForeignKey("owners.id")),
     Column("version", BigInteger, nullable=False),
     UniqueConstraint("email"),
     CheckConstraint("age >= 18", name="of_age"),
@@ -441,17 +441,15 @@ async def _move_both_ways(
     mediator = bank.mediator
     for account_id in ("a", "b"):
         await mediator.send(OpenAccount(account_id=account_id, amount=10))
-    return await asyncio.gather(
-        asyncio.create_task(mediator.send(Move(source="a", target="b"))),
-        asyncio.create_task(mediator.send(Move(source="b", target="a"))),
-        return_exceptions=True,
-    )
+    moves = [Move(source="a", target="b"), Move(source="b", target="a")]
+    tasks = [asyncio.create_task(mediator.send(move)) for move in moves]
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_deadlock_is_a_lost_race(sql_server: Sql) -> None:
     crossing = Crossing()
     results = await _move_both_ways(sql_server, crossing, crossing.lock_one_after_the_other)
-    assert [type(result) for result in results].count(ConcurrencyError) == 1
+    assert sum(isinstance(result, ConcurrencyError) for result in results) == 1
     assert _in_use(sql_server.engine) == 0
 
 

@@ -8,7 +8,9 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from pydantic_core import ValidationError as PydanticValidationError
 
+from cqrs_ddd_core.primitives.aware_schema import may_lack_zones
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
+from cqrs_ddd_core.primitives.instants import with_zones
 
 M = TypeVar("M")
 
@@ -30,7 +32,7 @@ class JsonMessageCodec:
 
     A class of your own takes part with ``to_dict(self)`` and a class method ``from_dict(data)``.
     Decimal, UUID, dates, enums and nested values come back as they were; infinity and NaN, which
-    JSON has no numbers for, are written as text.
+    JSON has no numbers for, are written as text. A datetime without a zone is read as UTC.
 
     Example:
         >>> from dataclasses import dataclass
@@ -48,6 +50,7 @@ class JsonMessageCodec:
     def __init__(self) -> None:
         self._adapters: dict[type, TypeAdapter[Any]] = {}
         self._with_floats: set[type] = set()
+        self._lacking_zones: set[type] = set()
 
     def encode(self, message: Any) -> bytes:
         """Return ``message`` as JSON.
@@ -77,9 +80,10 @@ class JsonMessageCodec:
             if from_dict is not None:
                 return from_dict(from_json(data))
             adapter = self._adapter(message_type)
-            return adapter.validate_json(data, by_alias=True, by_name=True)
+            message = adapter.validate_json(data, by_alias=True, by_name=True)
         except (PydanticValidationError, ValueError, KeyError, TypeError) as error:
             raise MessageCodecError(message_type, f"does not fit these bytes: {error}") from error
+        return with_zones(message) if message_type in self._lacking_zones else message
 
     def _with_infinity(self, message: Any) -> bytes:
         adapter = self._adapter(cast("type[Any]", type(message)))
@@ -100,6 +104,8 @@ class JsonMessageCodec:
             self._adapters[message_type] = adapter
             if _has_float(adapter.core_schema):
                 self._with_floats.add(message_type)
+            if may_lack_zones(adapter.core_schema):
+                self._lacking_zones.add(message_type)
         return adapter
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +27,8 @@ class CriticalSection:
         timeout: seconds to wait for each lock.
         ttl: seconds a lock outlives its holder's death.
         session_id: sections with the same one may be nested in each other.
+        may_interrupt: asked when a lock is lost; where it says no, because the work cannot be
+            taken back any more, the loss goes to the log and the block is left alone.
 
     Attributes:
         fencing_tokens: the token of each lock, by resource.
@@ -49,10 +51,11 @@ class CriticalSection:
         timeout: float = 10.0,
         ttl: float = 30.0,
         session_id: str | None = None,
+        may_interrupt: Callable[[], bool] = lambda: True,
     ) -> None:
         self._resources = _in_order(resources)
         self._locks, self._timeout, self._ttl = lock_strategy, timeout, ttl
-        self._session_id = session_id
+        self._session_id, self._may_interrupt = session_id, may_interrupt
         self._leases: list[ILease] = []
         self._task: asyncio.Task[Any] | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -97,10 +100,22 @@ class CriticalSection:
             await asyncio.sleep(self._ttl / 3)
             for lease in self._leases:
                 if not await self._is_renewed(lease):
-                    self._lost = LockLostError(lease.resource, lease.fencing_token)
-                    if self._task is not None:
-                        self._task.cancel()
+                    self._lose(lease)
                     return
+
+    def _lose(self, lease: ILease) -> None:
+        """Interrupt the block, unless what it did cannot be undone any more."""
+        if not self._may_interrupt():
+            _log.warning(
+                "The lock on %s (fencing token %d) was lost while its work was being committed or "
+                "after that; the work is done. Give the lock a longer ttl if this happens often.",
+                lease.resource,
+                lease.fencing_token,
+            )
+            return
+        self._lost = LockLostError(lease.resource, lease.fencing_token)
+        if self._task is not None:
+            self._task.cancel()
 
     async def _is_renewed(self, lease: ILease) -> bool:
         """Whether a lease still holds; a lock server that fails may be back before it ends."""

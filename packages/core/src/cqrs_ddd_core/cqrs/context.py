@@ -2,25 +2,8 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
-
-class MessageContext:
-    """Which conversation goes on, and which message is handled in it.
-
-    Attributes:
-        correlation_id: joins all that follows from one request.
-        message_id: the message being handled; the cause of whatever it sends or raises.
-    """
-
-    __slots__ = ("correlation_id", "message_id")
-
-    def __init__(self, correlation_id: str | None, message_id: str | None = None) -> None:
-        self.correlation_id = correlation_id
-        self.message_id = message_id
-
-
-current_context: ContextVar[MessageContext | None] = ContextVar("cqrs_ddd_context", default=None)
+from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
 
 def get_correlation_id() -> str | None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from cqrs_ddd_core.cqrs.context import MessageContext, current_context, get_correlation_id
+from cqrs_ddd_core.cqrs.context import get_correlation_id
 from cqrs_ddd_core.cqrs.errors import EventHandlerFailure
 from cqrs_ddd_core.cqrs.event_queue import event_id_of
 from cqrs_ddd_core.cqrs.instrumentation import get_hook_registry
@@ -13,6 +13,7 @@ from cqrs_ddd_core.cqrs.invocation import ConstructingHandlerFactory, Invoke, in
 from cqrs_ddd_core.cqrs.registration_checks import name_of
 from cqrs_ddd_core.cqrs.registry import Registration
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
+from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
 _log = logging.getLogger(__name__)
 

@@ -41,9 +41,29 @@ class EventsInScope:
         return any(getattr(sink, "delivers", True) for sink in self._sinks)
 
     def take(self, scope: Scope, returned: Iterable[Any]) -> list[Any]:
-        """Take the events a handler returned and those pending on aggregates, each once."""
-        tracked = scope.uow.tracked()
-        pending = [event for aggregate in tracked for event in aggregate.clear_events()]
+        """Take the events a handler returned and those recorded by aggregates, each once.
+
+        Only aggregates that have said that they recorded one are looked at: see ``take_all``.
+        """
+        recorded, scope.with_events = scope.with_events or (), None
+        return self._take(scope, returned, scope.uow.tracked_with_events(recorded))
+
+    def take_all(self, scope: Scope, returned: Iterable[Any]) -> list[Any]:
+        """Take events as ``take`` does, and look at all aggregates, which costs a look at each.
+
+        One may have recorded an event where the scope could not hear it: in code that runs in
+        another context, or by an ``add_event`` of its own. So the last look is at all of them.
+        """
+        scope.with_events = None
+        return self._take(scope, returned, scope.uow.tracked())
+
+    def take_early(self, scope: Scope) -> None:
+        """Take what the running handler has recorded, before a message that it sends adds to it."""
+        if scope.with_events:
+            scope.taken = [*scope.taken, *self.take(scope, ())]
+
+    def _take(self, scope: Scope, returned: Iterable[Any], aggregates: Iterable[Any]) -> list[Any]:
+        pending = [event for aggregate in aggregates for event in aggregate.clear_events()]
         events = [*returned, *pending]
         if not events:
             return events
@@ -57,7 +77,7 @@ class EventsInScope:
             scope.events = EventQueue(self._max_depth)
 
             async def settle() -> None:
-                self.take(scope, ())
+                self.take_all(scope, ())
                 await self._settle(scope)
 
             async def dispatch() -> None:
@@ -76,28 +96,34 @@ class EventsInScope:
             await hooks.execute_all("uow.commit", {}, scope.uow.commit)
         else:
             await scope.uow.commit()
+        scope.uow.committing = True  # for a mediator it is the last one: see checkpoint
         queue, scope.events = scope.events, None
         return queue.raised if queue is not None else ()
 
     async def checkpoint(self, scope: Scope) -> Sequence[Any]:
         """Commit what a streaming handler has done up to here, and return the events."""
-        self.take(scope, ())
-        return await self.commit(scope)
+        self.take_all(scope, ())
+        raised = await self.commit(scope)
+        scope.uow.committing = False  # the stream goes on
+        return raised
 
     async def _settle(self, scope: Scope) -> None:
         """Run in-transaction handlers until no event is left, then save all events."""
-        queue = scope.events
-        if queue is None:
+        if scope.events is None:
             return
-        root = scope.message_id
-        while (event := queue.next()) is not None:
-            for name, invoke in self._handlers_of(event):
-                scope.message_id = str(event_id_of(event))
-                await observed_handling(event, name, invoke)
-                self.take(scope, ())
-        scope.message_id = root
+        root, handled = scope.message_id, True
+        while handled:
+            handled = False
+            while (event := _queue_of(scope).next()) is not None:
+                for name, invoke in self._handlers_of(event):
+                    handled, scope.message_id = True, str(event_id_of(event))
+                    await observed_handling(event, name, invoke)
+                    self.take(scope, ())
+            scope.message_id = root
+            if handled:
+                self.take_all(scope, ())
         for sink in self._sinks:
-            await sink.save_events(queue.raised, scope.uow)
+            await sink.save_events(_queue_of(scope).raised, scope.uow)
 
     async def dispatch(self, events: Sequence[Any]) -> None:
         """Hand committed events to their AFTER_COMMIT handlers."""
@@ -128,3 +154,9 @@ class EventsInScope:
                     factory=self._handlers,
                 )
         self._known = len(self._registry.events)
+
+
+def _queue_of(scope: Scope) -> EventQueue:
+    """Return the queue of the moment: a savepoint that fails brings an earlier one back."""
+    assert scope.events is not None
+    return scope.events

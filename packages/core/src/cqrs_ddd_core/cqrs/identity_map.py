@@ -1,10 +1,10 @@
 """The aggregates of one unit of work: each id one object, and what has to be written of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from cqrs_ddd_core.domain.aggregate import restore_version
+from cqrs_ddd_core.domain.aggregate import AggregateRootMixin, restore_version
 from cqrs_ddd_core.ports.aggregate_gateway import Change, IAggregateGateway
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
@@ -32,7 +32,10 @@ class IdentityMap:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[IAggregateGateway[Any], Any], Entry] = {}
-        self._gone: list[Any] = []  # deleted ones, which may still have events to tell
+        # Also deleted ones, which may still have events to tell; by id(), for they need no hash.
+        self._objects: dict[int, Any] = {}
+        self._with_events: list[Any] = []  # which had events when they were added
+        self._silent: dict[int, Any] = {}  # which do not say when they record an event
 
     def find(self, gateway: IAggregateGateway[Any], entity_id: Any) -> Entry | None:
         """Return the entry of this id, if it is tracked."""
@@ -40,15 +43,20 @@ class IdentityMap:
 
     def aggregates(self) -> list[Any]:
         """Return the tracked aggregates, oldest first."""
-        return [*(entry.aggregate for entry in self._entries.values()), *self._gone]
+        return list(self._objects.values())
+
+    def with_events(self, recorded: Iterable[object]) -> list[Any]:
+        """Return those that may have events: of ``recorded`` the tracked, and those never in it."""
+        added, self._with_events = self._with_events, []
+        told = [aggregate for aggregate in recorded if id(aggregate) in self._objects]
+        return [*told, *added, *self._silent.values()]
 
     def loaded(self, gateway: IAggregateGateway[Any], aggregate: Any) -> Any:
         """Track what was just read, and return the object that stands for its id."""
         key = (gateway, aggregate.id)
         entry = self._entries.get(key)
         if entry is None:
-            entry = Entry(aggregate, gateway, gateway.dump(aggregate))
-            self._entries[key] = entry
+            entry = self._track(key, Entry(aggregate, gateway, gateway.dump(aggregate)))
         return entry.aggregate
 
     def added(self, gateway: IAggregateGateway[Any], aggregate: Any) -> None:
@@ -61,7 +69,8 @@ class IdentityMap:
         entry = self._entries.get(key)
         if entry is None:
             stored = _UNKNOWN if aggregate.version else None
-            self._entries[key] = Entry(aggregate, gateway, stored)
+            self._track(key, Entry(aggregate, gateway, stored))
+            self._with_events.append(aggregate)
         elif entry.aggregate is not aggregate:
             raise ConcurrencyError(
                 f"{gateway.aggregate_type.__name__} {aggregate.id!r}",
@@ -70,6 +79,13 @@ class IdentityMap:
             )
         else:
             entry.deleted = False
+
+    def _track(self, key: tuple[IAggregateGateway[Any], Any], entry: Entry) -> Entry:
+        self._entries[key] = entry
+        self._objects[id(entry.aggregate)] = entry.aggregate
+        if not isinstance(entry.aggregate, AggregateRootMixin):
+            self._silent[id(entry.aggregate)] = entry.aggregate
+        return entry
 
     def deleted(self, entry: Entry) -> None:
         """Forget a new aggregate; have a stored one deleted."""
@@ -131,7 +147,6 @@ class IdentityMap:
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.gateway, entry.aggregate.id]
-        self._gone.append(entry.aggregate)
 
     def release(self, gateway: IAggregateGateway[Any], aggregates: Sequence[Any]) -> None:
         """Stop tracking those that have neither changed nor raised events."""
@@ -142,30 +157,39 @@ class IdentityMap:
                 continue
             if gateway.dump(entry.aggregate) == entry.stored:
                 del self._entries[key]
+                self._objects.pop(id(aggregate), None)
+                self._silent.pop(id(aggregate), None)
 
     def committed(self) -> None:
         """Take the versions in memory for those of the store."""
         for entry in self._entries.values():
             entry.saved_version = entry.aggregate.version
-        self._gone.clear()
+        if len(self._objects) > len(self._entries):
+            self._forget_deleted()
+
+    def _forget_deleted(self) -> None:
+        self._objects = {id(entry.aggregate): entry.aggregate for entry in self._entries.values()}
+        self._silent = {key: held for key, held in self._silent.items() if key in self._objects}
 
     def rolled_back(self) -> None:
         """Give the aggregates their last committed version back, and forget them all."""
         for entry in self._entries.values():
             restore_version(entry.aggregate, entry.saved_version)
         self._entries.clear()
-        self._gone.clear()
+        for objects in (self._objects, self._silent, self._with_events):
+            objects.clear()
 
     def remember(self) -> Callable[[], None]:
         """Return a function that brings the aggregates back to their state of now."""
-        entries, gone = dict(self._entries), list(self._gone)
+        entries, objects, silent = dict(self._entries), dict(self._objects), dict(self._silent)
         states = [
             (entry, entry.stored, entry.deleted, _state_of(entry.aggregate))
             for entry in entries.values()
         ]
 
         def restore() -> None:
-            self._entries, self._gone = entries, gone
+            self._entries, self._objects, self._silent = entries, objects, silent
+            self._with_events = list(objects.values())
             for entry, stored, deleted, state in states:
                 entry.stored, entry.deleted = stored, deleted
                 _bring_back(entry.aggregate, state)

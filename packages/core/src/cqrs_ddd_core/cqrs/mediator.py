@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
-from cqrs_ddd_core.cqrs.context import current_context, get_causation_id
+from cqrs_ddd_core.cqrs.context import get_causation_id
 from cqrs_ddd_core.cqrs.errors import HandlerNotFoundError, HandlerRegistrationError
 from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher, observed_handling
 from cqrs_ddd_core.cqrs.events_in_scope import EventsInScope
@@ -36,6 +36,7 @@ from cqrs_ddd_core.middleware.registry import MiddlewareRegistry
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware
 from cqrs_ddd_core.primitives.ids import new_id
+from cqrs_ddd_core.primitives.message_context import current_context
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Mediator:
         self._inside = [
             m for m in middlewares if isinstance(m, IMiddleware) and not surrounds_unit_of_work(m)
         ]
+        self._stream_checks = [m.check_stream for m in middlewares if hasattr(m, "check_stream")]
         self._events = EventsInScope(
             registry,
             self._handlers,
@@ -164,10 +166,13 @@ class Mediator:
 
         Raises:
             HandlerNotFoundError: nobody streams this type.
+            CQRSDDDError: a middleware cannot stand around the stream of this message.
         """
         registration = self._registry.streams.get(type(message))
         if registration is None:
             raise HandlerNotFoundError(type(message), "stream", self._registry.streams)
+        for check in self._stream_checks:
+            check(message)
         read_only = isinstance(message, QueryOf)
         opener = stream_opener(registration, self._handlers)
         channel = StreamChannel(opener, self._events, read_only=read_only)
@@ -185,9 +190,18 @@ class Mediator:
         Inside a unit of work it joins the events of that one. Outside, it gets one of its own, with
         in-transaction handlers, event sinks and a commit.
         """
+        hooks = get_hook_registry()
+        if hooks.active:
+            attributes = _attributes_of(event, getattr(event, "event_id", None))
+            operation = f"event.publish.{type(event).__name__}"
+            await hooks.execute_all(operation, attributes, lambda: self._publish(event))
+        else:
+            await self._publish(event)
+
+    async def _publish(self, event: Any) -> None:
         scope = current_scope()
         if scope is None:
-            pipeline = Pipeline("event.publish", _raise, read_only=False)
+            pipeline = Pipeline(f"event.publish.{type(event).__name__}", _raise, read_only=False)
             await self._run_as_root(pipeline, event, get_causation_id())
             return
         if scope.uow.read_only:
@@ -236,11 +250,8 @@ class Mediator:
         hooks = get_hook_registry()
         if not hooks.active:
             return await run(message)
-        attributes = {
-            "message_type": type(message),
-            "message.type": type(message).__name__,
-            "message.id": getattr(message, "command_id", getattr(message, "query_id", None)),
-        }
+        message_id = getattr(message, "command_id", getattr(message, "query_id", None))
+        attributes = _attributes_of(message, message_id)
         return await hooks.execute_all(pipeline.operation, attributes, lambda: run(message))
 
     def _runner(self, pipeline: Pipeline) -> Invoke:
@@ -267,7 +278,8 @@ class Mediator:
         events: Sequence[Any] = ()
         try:
             try:
-                response = self._response(scope, pipeline, await pipeline.handle(message))
+                result = await pipeline.handle(message)
+                response = self._response(scope, pipeline, result, self._events.take_all)
                 if scope.events is not None or get_hook_registry().active:
                     events = () if read_only else await self._events.commit(scope)
                 elif not read_only:
@@ -285,14 +297,16 @@ class Mediator:
             response.causation_id = outer.message_id
         return response
 
-    def _response(self, scope: Scope, pipeline: Pipeline, result: Any) -> Any:
-        """Return the response of a handler and take the events it raised."""
+    def _response(
+        self, scope: Scope, pipeline: Pipeline, result: Any, take: Callable[..., list[Any]]
+    ) -> Any:
+        """Return the response of a handler and have ``take`` take the events it raised."""
         if pipeline.read_only:
             response = result if isinstance(result, AnyQueryResponse) else QueryResponse(result)
         else:
             response = result if isinstance(result, AnyCommandResponse) else CommandResponse(result)
             if response.events or scope.uow.has_tracked:
-                response.events = self._events.take(scope, response.events)
+                response.events = [*scope.taken, *take(scope, response.events)]
         response.correlation_id = scope.correlation_id
         return response
 
@@ -301,15 +315,18 @@ class Mediator:
         if scope.uow.read_only and not pipeline.read_only:
             raise ReadOnlyUnitOfWorkError(f"send {type(message).__name__}")
         self._events.adopt(scope)
+        self._events.take_early(scope)
+        taken, scope.taken = scope.taken, ()
         cause, scope.message_id = scope.message_id, message_id_of(message)
         try:
-            response = self._response(scope, pipeline, await pipeline.handle(message))
+            result = await pipeline.handle(message)
+            response = self._response(scope, pipeline, result, self._events.take)
         except BaseException as error:
             if not pipeline.read_only:
                 scope.uow.doomed = scope.uow.doomed or error
             raise
         finally:
-            scope.message_id = cause
+            scope.message_id, scope.taken = cause, taken
         response.causation_id = cause
         return response
 
@@ -320,13 +337,9 @@ class Mediator:
         if scope is None:
             yield
             return
-        doomed, events = scope.uow.doomed, scope.events and scope.events.remember()
-        try:
-            async with scope.uow.savepoint():
-                yield
-        except BaseException:
-            scope.uow.doomed, scope.events = doomed, events
-            raise
+        self._events.take_early(scope)
+        async with scope.uow.savepoint():
+            yield
 
     # -- what is decided once --------------------------------------------------------------------
 
@@ -364,6 +377,16 @@ class Mediator:
                     for event_type in durable
                 ]
             )
+
+
+def _attributes_of(message: object, message_id: Any) -> dict[str, Any]:
+    """Return what hooks are told of a message."""
+    message_type = type(message)
+    return {
+        "message_type": message_type,
+        "message.type": message_type.__name__,
+        "message.id": message_id,
+    }
 
 
 async def _raise(event: Any) -> CommandResponse[None]:

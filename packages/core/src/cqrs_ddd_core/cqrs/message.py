@@ -1,6 +1,6 @@
 """What a user sends: commands change something, queries answer something."""
 
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from pydantic import Field
 from typing_extensions import TypeVar
@@ -53,6 +53,9 @@ class QueryOf(Generic[R_co]):
 class _Message(FrozenModel):
     """What commands and queries share."""
 
+    message_type: ClassVar[str | None] = None
+    """The name under which messages of this very class are known where they are kept."""
+
     correlation_id: str | None = Field(default_factory=get_correlation_id)
 
     def get_critical_resources(self) -> list[ResourceIdentifier]:
@@ -80,6 +83,22 @@ class Query(_Message, QueryOf[R_co], Generic[R_co]):
     """A question; ``R`` is the type of its answer. Its handler changes nothing."""
 
     query_id: str = Field(default_factory=new_id)
+
+
+def message_type_of(message: object) -> str:
+    """Return the name of a message's class: its ``message_type``, else module and class name.
+
+    A class without ``message_type`` gets another name when it is moved or renamed.
+
+    Example:
+        >>> class PlaceOrder(Command[str]):
+        ...     message_type = "shop.place-order"
+        >>> message_type_of(PlaceOrder())
+        'shop.place-order'
+    """
+    message_class = type(message)
+    own: str | None = vars(message_class).get("message_type")
+    return own or f"{message_class.__module__}.{message_class.__qualname__}"
 
 
 def message_id_of(message: object) -> str:

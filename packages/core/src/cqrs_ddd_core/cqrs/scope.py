@@ -1,16 +1,17 @@
 """Binds the unit of work to the task that opened it."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
-from cqrs_ddd_core.cqrs.context import MessageContext, current_context
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     NoUnitOfWorkError,
     UnitOfWorkClosedError,
 )
+from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
 if TYPE_CHECKING:
     from cqrs_ddd_core.cqrs.event_queue import EventQueue
@@ -27,9 +28,11 @@ class Scope(MessageContext):
         open: False from its end on, also for whoever still holds it.
         events: the events raised in it; None until there is one.
         handlers: where handler classes are made; None until one is needed.
+        with_events: the aggregates that have recorded events since these were last taken.
+        taken: the running handler's events that had to be taken before it returned.
     """
 
-    __slots__ = ("_exits", "events", "handlers", "open", "task", "uow")
+    __slots__ = ("_exits", "events", "handlers", "open", "taken", "task", "uow", "with_events")
 
     def __init__(
         self,
@@ -43,7 +46,26 @@ class Scope(MessageContext):
         self.open = True
         self.events: EventQueue | None = None
         self.handlers: IHandlerScope | None = None
+        self.with_events: list[object] | None = None  # a list costs too much for most scopes
+        self.taken: Sequence[Any] = ()
         self._exits: AsyncExitStack | None = None
+
+    def event_recorded(self, aggregate: object) -> None:
+        """Remember an aggregate that has an event to tell, so that nobody has to look for it."""
+        if self.with_events is None:
+            self.with_events = [aggregate]
+        else:
+            self.with_events.append(aggregate)
+
+    def remember(self) -> Callable[[], None]:
+        """Return a function that brings the events and the fate back to what they are now."""
+        events, taken = self.events.remember() if self.events is not None else None, self.taken
+        doomed = self.uow.doomed
+
+        def restore() -> None:
+            self.events, self.taken, self.uow.doomed = events, taken, doomed
+
+        return restore
 
     @property
     def exits(self) -> AsyncExitStack:
@@ -83,12 +105,37 @@ def unbind(scope: Scope, token: "Token[MessageContext | None]") -> None:
     current_context.reset(token)
 
 
+@contextmanager
+def outside_unit_of_work() -> Generator[None]:
+    """Go on with the conversation, but with no unit of work, inside the block."""
+    inner = current_context.get()
+    ids = (inner.correlation_id, inner.message_id) if inner is not None else (None, None)
+    token = current_context.set(MessageContext(*ids))
+    try:
+        yield
+    finally:
+        current_context.reset(token)
+
+
 def current_scope() -> Scope | None:
     """Return the open scope of this very task; None where this task has none."""
     context = current_context.get()
     if not isinstance(context, Scope) or not context.open:
         return None
     return context if context.task is asyncio.current_task() else None
+
+
+def unit_of_work_to_join() -> "UnitOfWork | None":
+    """Return the unit of work that a storage joins; None where no message is handled.
+
+    A task that was started while one is handled has none of its own, and what a storage wrote there
+    by itself would stand even if the message failed: it is refused.
+
+    Raises:
+        UnitOfWorkClosedError: what was being handled has ended.
+        ForeignTaskError: it is being handled by another task.
+    """
+    return open_scope().uow if isinstance(current_context.get(), Scope) else None
 
 
 def get_current_uow() -> Any:

@@ -24,7 +24,9 @@ class UnitOfWorkClosedError(UnitOfWorkError):
     def __init__(self) -> None:
         super().__init__(
             "This unit of work has ended; what happens now would never be committed. Await "
-            "everything before the handler returns, and send a new command for later work."
+            "everything before the handler returns, and send a new command for later work. A task "
+            "that outlives the handler starts with a context of its own: "
+            "create_task(work(), context=contextvars.Context())."
         )
 
 
@@ -35,7 +37,8 @@ class ForeignTaskError(UnitOfWorkError):
         super().__init__(
             "This unit of work was opened by another task; one transaction is never shared by two. "
             "Await the work in the handler itself, or let the new task send a command of its own, "
-            "which opens a unit of work there."
+            "which opens a unit of work there and commits by itself; so does "
+            "async with uow_factory() as uow."
         )
 
 
@@ -47,6 +50,21 @@ class ReadOnlyUnitOfWorkError(UnitOfWorkError):
             f"A query handler tried to {what}; its unit of work is never committed, so the change "
             "would be lost. Make the request a command."
         )
+
+
+class UndeclaredRepositoryError(UnitOfWorkError, AttributeError):
+    """A unit of work was asked for something that it does not have.
+
+    Attributes:
+        name: what was asked for.
+    """
+
+    def __init__(self, uow_type: str, name: str) -> None:
+        super().__init__(
+            f"{uow_type} has no {name!r}. To declare a repository, write {name} = repository(...) "
+            f"into the body of your own class of {uow_type}, and have the mediator open that one."
+        )
+        self.name = name
 
 
 class UnitOfWorkDoomedError(UnitOfWorkError):

@@ -17,7 +17,7 @@ ID = TypeVar("ID")
 class StandaloneRepository(ABC, Generic[T, ID]):
     """Aggregates of one type, with or without a unit of work (see ``IRepository``).
 
-    It joins the current unit of work when that is on the same store; else each call is a
+    It joins the current unit of work, which must be on the same store. Without one, each call is a
     transaction of its own, and an aggregate that was changed is saved by adding it again.
     """
 

@@ -3,17 +3,24 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cqrs_ddd_core.cqrs.identity_map import IdentityMap
 from cqrs_ddd_core.cqrs.repository import Repository
-from cqrs_ddd_core.cqrs.scope import Scope, bind, unbind
+from cqrs_ddd_core.cqrs.scope import (
+    Scope,
+    bind,
+    current_scope,
+    outside_unit_of_work,
+    unbind,
+)
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     ReadOnlyUnitOfWorkError,
+    UndeclaredRepositoryError,
     UnitOfWorkClosedError,
     UnitOfWorkDoomedError,
 )
@@ -44,6 +51,9 @@ class UnitOfWork(ABC):
 
     doomed: BaseException | None = None
     """The failure that makes a commit impossible, where one was caught on its way out."""
+
+    committing: bool = False
+    """Whether the commit has begun that cannot be taken back any more."""
 
     _closed: bool = False
     _owner: asyncio.Task[Any] | None = None
@@ -115,6 +125,14 @@ class UnitOfWork(ABC):
         """Return the aggregates loaded or added, in that order."""
         return self._identities.aggregates() if self._identities is not None else []
 
+    def tracked_with_events(self, recorded: Iterable[object]) -> list[Any]:
+        """Return the aggregates that may have events, given those that said so.
+
+        An aggregate that is derived from ``AggregateRoot`` or its mixin says so by itself; one
+        that is not is looked at each time.
+        """
+        return self._identities.with_events(recorded) if self._identities is not None else []
+
     def opened_by(self, task: asyncio.Task[Any] | None, read_only: bool) -> None:
         """Belong to ``task`` from now on; for a query, refuse every change."""
         self._owner, self.read_only = task, read_only
@@ -167,7 +185,10 @@ class UnitOfWork(ABC):
             UnitOfWorkDoomedError: something inside failed before and was caught.
         """
         self.ensure_usable()
-        await self.finish()
+        try:
+            await self.finish()
+        finally:
+            self.committing = False  # it goes on
 
     async def finish(self) -> None:
         """Commit for whoever opened it and need not be asked: the mediator (see ``commit``)."""
@@ -177,11 +198,14 @@ class UnitOfWork(ABC):
             raise UnitOfWorkDoomedError(self.doomed) from self.doomed
         if self._identities is not None and not self.read_only:
             await self._identities.flush()
+        self.committing = True
         await self._commit()
         if self._identities is not None:
             self._identities.committed()
         if self._on_commit is not None:
-            await _call_all(self, "_on_commit", guard=_logged)
+            # Nothing commits behind this commit: a storage that joined would lose what it wrote.
+            with outside_unit_of_work():
+                await _call_all(self, "_on_commit", guard=_logged)
 
     async def rollback(self) -> None:
         """Undo what was written since the last commit; aggregates are no longer tracked."""
@@ -204,18 +228,22 @@ class UnitOfWork(ABC):
     async def savepoint(self) -> AsyncGenerator[None]:
         """Undo, when the block raises, what the block did, and nothing before it.
 
-        Aggregates go back to the state they had when the block began, in memory too; callbacks
-        that the block added are dropped.
+        Aggregates go back to the state they had when the block began, in memory too; events that
+        were raised in the block, and callbacks that it added, are dropped.
         """
         await self.flush()
-        restore = self.identities.remember()
+        restores = [self.identities.remember()]
+        scope = current_scope()
+        if scope is not None and scope.uow is self:
+            restores.append(scope.remember())
         before_commit, on_commit = self._before_commit, self._on_commit
         try:
             async with self._savepoint():
                 yield
                 await self.flush()
         except BaseException:
-            restore()
+            for restore in restores:
+                restore()
             self._before_commit, self._on_commit = before_commit, on_commit
             raise
 
@@ -226,9 +254,18 @@ class UnitOfWork(ABC):
     def on_commit(self, callback: Callback) -> None:
         """Call ``callback`` after the next commit; never after a rollback.
 
+        It runs outside of the unit of work: what it has a storage write, that commits by itself.
         Its failure goes to the log: what was committed is not undone by it.
         """
         self._on_commit = [*(self._on_commit or ()), callback]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how a repository is declared, where somebody asks for one that is not."""
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise UndeclaredRepositoryError(type(self).__name__, name)
 
     async def __aenter__(self) -> Self:
         self.ensure_usable()
@@ -246,6 +283,7 @@ class UnitOfWork(ABC):
             try:
                 if exc is None and not self.read_only:
                     await self.commit()
+                    self.committing = True  # nothing follows that could be interrupted
             finally:
                 await shielded(self._end())
         finally:

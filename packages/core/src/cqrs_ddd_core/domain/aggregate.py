@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from typing_extensions import TypeVar
 
 from cqrs_ddd_core.domain.event import DomainEvent
+from cqrs_ddd_core.primitives.aware_fields import AwareFields
+from cqrs_ddd_core.primitives.message_context import current_context
 
 ID = TypeVar("ID", bound=Hashable, default=str)
 
@@ -75,17 +77,21 @@ class AggregateRootMixin:
             self._pending_events.append(event)
         except AttributeError:
             self._pending_events = [event]
+        context = current_context.get()
+        if context is not None:
+            context.event_recorded(self)
 
     def clear_events(self) -> list[Any]:
         """Return the pending events, oldest first, and forget them."""
         events: list[Any] | None = getattr(self, "_pending_events", None)
         if not events:
             return []
-        self._pending_events = []
-        return events
+        taken = list(events)
+        events.clear()  # in place: a store that keeps events watches the list
+        return taken
 
 
-class AggregateRoot(BaseModel, AggregateRootMixin, Generic[ID]):
+class AggregateRoot(AwareFields, BaseModel, AggregateRootMixin, Generic[ID]):
     """An aggregate as a pydantic model: validated when made, mutable by its own methods.
 
     ``version`` is the version in the store: 0 until the first save. Pass ``_version`` to rebuild
@@ -120,8 +126,8 @@ class AggregateRoot(BaseModel, AggregateRootMixin, Generic[ID]):
 
     def clear_events(self) -> list[Any]:
         """Return the pending events, oldest first, and forget them."""
-        # A unit of work asks all its aggregates after each event: pydantic's own lookup of a
-        # private attribute, which takes ten times as long, would be most of the work.
+        # A unit of work asks all its aggregates: pydantic's own lookup of a private attribute,
+        # which takes ten times as long, would be most of the work.
         private = self.__pydantic_private__
         return super().clear_events() if private and private["_pending_events"] else []
 

@@ -2,7 +2,7 @@
 
 from cqrs_ddd_core.middleware.correlation import CorrelationIdPropagator
 from cqrs_ddd_core.middleware.event_store import EventStorePersistenceMiddleware
-from cqrs_ddd_core.middleware.idempotency import IdempotencyMiddleware
+from cqrs_ddd_core.middleware.idempotency import IdempotencyMiddleware, IdempotentStreamError
 from cqrs_ddd_core.middleware.locking import ConcurrencyGuardMiddleware
 from cqrs_ddd_core.middleware.logging import LoggingMiddleware
 from cqrs_ddd_core.middleware.outbox import OutboxMiddleware
@@ -15,6 +15,7 @@ __all__ = [
     "CorrelationIdPropagator",
     "EventStorePersistenceMiddleware",
     "IdempotencyMiddleware",
+    "IdempotentStreamError",
     "LoggingMiddleware",
     "MiddlewareRegistry",
     "OutboxMiddleware",

@@ -26,6 +26,10 @@ class ConcurrencyGuardMiddleware:
     the whole unit of work, so the next holder sees what was committed. Commands of one unit of
     work share its locks; two units of work never do, whatever their correlation ids.
 
+    A lock that is lost before the commit undoes the command, which fails with ``LockLostError``.
+    One that is lost during the commit or after it goes to the log alone: the command succeeds or
+    fails as its commit does, for a sender that was told of a failure would do the work twice.
+
     Args:
         lock_strategy: who grants the locks.
         timeout: seconds to wait for each of them.
@@ -49,6 +53,7 @@ class ConcurrencyGuardMiddleware:
                 timeout=self._timeout,
                 ttl=self._ttl,
                 session_id=self._session_of(scope),
+                may_interrupt=lambda: not scope.uow.committing,
             )
             await scope.exits.enter_async_context(section)
         return await next_handler(message)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
+from cqrs_ddd_core.primitives.clock import as_utc
 
 
 class ExpectedVersion(IntEnum):
@@ -61,6 +62,11 @@ class StoredEvent:
     correlation_id: str | None = None
     causation_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        """Read a time without a zone as UTC."""
+        if self.occurred_at.tzinfo is None:
+            object.__setattr__(self, "occurred_at", as_utc(self.occurred_at))
 
 
 class StreamAppend(NamedTuple):

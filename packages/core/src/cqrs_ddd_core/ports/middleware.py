@@ -14,6 +14,9 @@ class IMiddleware(Protocol):
 
     A class attribute ``surrounds_unit_of_work = True`` puts it outside the transaction: it sees
     the commit's failure too, and may call ``next_handler`` again for a fresh unit of work.
+
+    One that cannot stand around every stream has a method ``check_stream(message)``, which raises
+    for those it cannot; it is called before the stream begins.
     """
 
     async def __call__(self, message: Any, next_handler: NextHandler) -> Any:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
+from cqrs_ddd_core.primitives.clock import as_utc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,11 @@ class OutboxMessage:
     causation_id: str | None = None
     tenant_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        """Read a time without a zone as UTC."""
+        if self.occurred_at.tzinfo is None:
+            object.__setattr__(self, "occurred_at", as_utc(self.occurred_at))
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ class IUnitOfWork(Protocol):
     def on_commit(self, callback: Callable[[], Awaitable[object]]) -> None:
         """Call ``callback`` after the next commit; never after a rollback.
 
+        It runs outside of the unit of work: what it has a storage write, that commits by itself.
         Its failure goes to the log: what was committed is not undone by it.
         """
         ...

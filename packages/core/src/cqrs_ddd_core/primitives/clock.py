@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 
 @runtime_checkable
@@ -42,6 +42,8 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+C = TypeVar("C", bound=Clock)
+
 _clock: ContextVar[Clock] = ContextVar("cqrs_ddd_clock", default=SystemClock())  # noqa: B039
 
 
@@ -56,15 +58,16 @@ def utc_now() -> datetime:
 
 
 @contextmanager
-def use_clock(clock: Clock) -> Generator[Clock]:
-    """Make ``clock`` the one in force inside the block.
+def use_clock(clock: C) -> Generator[C]:
+    """Make ``clock`` the one in force inside the block, which gets it as it is.
 
     Example:
         >>> from datetime import UTC, datetime
         >>> from cqrs_ddd_core.testing import ManualClock
-        >>> with use_clock(ManualClock(datetime(2026, 1, 1, tzinfo=UTC))):
+        >>> with use_clock(ManualClock(datetime(2026, 1, 1, tzinfo=UTC))) as clock:
+        ...     clock.advance(60)
         ...     utc_now().isoformat()
-        '2026-01-01T00:00:00+00:00'
+        '2026-01-01T00:01:00+00:00'
     """
     token = _clock.set(clock)
     try:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import dataclass_transform
 
+from cqrs_ddd_core.primitives.aware_fields import AwareFields
+
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 
@@ -18,7 +20,7 @@ else:
     _FrozenModelType = type(BaseModel)
 
 
-class FrozenModel(BaseModel, metaclass=_FrozenModelType):
+class FrozenModel(AwareFields, BaseModel, metaclass=_FrozenModelType):
     """A pydantic model that never changes once it is made; JSON keeps its infinities."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from random import Random
 from time import time_ns
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 # Of its own: a program that seeds the shared generator would repeat its ids in every process.
 _random = Random()  # noqa: S311 - unique, not secret
@@ -52,6 +52,8 @@ class UUID7Generator:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+G = TypeVar("G", bound=IIDGenerator)
+
 _ids: ContextVar[IIDGenerator] = ContextVar("cqrs_ddd_ids", default=UUID7Generator())  # noqa: B039
 
 
@@ -61,8 +63,8 @@ def new_id() -> str:
 
 
 @contextmanager
-def use_ids(generator: IIDGenerator) -> Generator[IIDGenerator]:
-    """Make ``generator`` the one in force inside the block.
+def use_ids(generator: G) -> Generator[G]:
+    """Make ``generator`` the one in force inside the block, which gets it as it is.
 
     Example:
         >>> from cqrs_ddd_core.testing import SequentialIds

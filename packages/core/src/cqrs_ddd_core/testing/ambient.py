@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from cqrs_ddd_core.primitives.clock import as_utc
+
 
 class ManualClock:
     """A clock that moves only when told to; who sleeps by it is woken by ``advance``.
@@ -20,7 +22,7 @@ class ManualClock:
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = start
+        self._now = as_utc(start)
         self._elapsed = 0.0
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
-from cqrs_ddd_core.adapters.memory.database import InMemoryDatabase, Row, copy_of
+from cqrs_ddd_core.adapters.memory.database import InMemoryDatabase, Row, stored_copy
 from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
 from cqrs_ddd_core.cqrs.errors import EventHandlerFailure
 from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher
@@ -143,7 +143,7 @@ class HandlerScenario:
     def given(self, *aggregates: Any) -> Self:
         """Store copies of ``aggregates`` before the message is sent; their events do not count."""
         for aggregate in aggregates:
-            row = Row(copy_of(aggregate), max(1, aggregate.version))
+            row = Row(stored_copy(aggregate), max(1, aggregate.version))
             table = self.database.table(cast("type[Any]", type(aggregate)))
             table.rows[aggregate.id] = row
         return self

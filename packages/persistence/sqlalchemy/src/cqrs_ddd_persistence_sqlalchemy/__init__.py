@@ -1,7 +1,12 @@
 """Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
-from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, UniqueViolationError
+from cqrs_ddd_persistence_sqlalchemy.errors import (
+    DatabaseUnavailableError,
+    DatabaseUrlError,
+    MappingError,
+    UniqueViolationError,
+)
 from cqrs_ddd_persistence_sqlalchemy.event_store import (
     EventTables,
     SQLAlchemyEventStore,
@@ -18,11 +23,14 @@ from cqrs_ddd_persistence_sqlalchemy.projections import (
 )
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
     "AggregateMapping",
+    "DatabaseUnavailableError",
+    "DatabaseUrlError",
     "EventTables",
     "ExactDecimal",
     "IMapping",
@@ -34,6 +42,7 @@ __all__ = [
     "SQLAlchemyProjectionStorage",
     "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
+    "SQLAlchemySnapshotStore",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",

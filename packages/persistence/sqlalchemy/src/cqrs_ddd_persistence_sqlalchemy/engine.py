@@ -1,19 +1,23 @@
 """Engines set up so that the promises of the unit of work hold on every database."""
 
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from cqrs_ddd_core.primitives.errors import PersistenceError
+from cqrs_ddd_persistence_sqlalchemy.connecting import (
+    bounded,
+    new_engine,
+    open_file,
+    parsed_url,
+    unavailable,
+)
 from cqrs_ddd_persistence_sqlalchemy.sqlite import ToolkitConnection
 
 FAILED = "cqrs_failed_statement"
@@ -26,31 +30,30 @@ def create_engine(url: str, **options: Any) -> AsyncEngine:
 
     SQLite gets write-ahead logging, waits up to 30 seconds for another writer, and takes the write
     lock when a transaction begins, so that it never fails half way. MariaDB and MySQL read what
-    is committed, as PostgreSQL does.
+    is committed, as PostgreSQL does. A server that has not answered after ten seconds is given up.
 
     Args:
         url: such as ``postgresql+asyncpg://...``, ``mysql+aiomysql://...`` or
             ``sqlite+aiosqlite:///file``.
         **options: passed on to SQLAlchemy's ``create_async_engine``.
 
+    Raises:
+        DatabaseUrlError: the URL is none, or names a driver that is not here or is not async.
+
     Example:
         >>> create_engine("sqlite+aiosqlite:///shop.sqlite").dialect.name
         'sqlite'
     """
-    parsed = make_url(url)
+    parsed = parsed_url(url)
+    backend, driver = parsed.get_backend_name(), parsed.get_driver_name()
     options.setdefault("json_serializer", _json_text)
     options.setdefault("json_deserializer", from_json)
-    backend = parsed.get_backend_name()
     if backend in {"mysql", "mariadb"}:
         options.setdefault("isolation_level", "READ COMMITTED")
-        options.setdefault("connect_args", {"charset": "utf8mb4", "init_command": _MYSQL_INIT})
         options.setdefault("pool_recycle", 3600)
-    if backend == "postgresql":
-        options.setdefault("connect_args", _POSTGRESQL_UTC.get(parsed.get_driver_name(), {}))
-    if backend == "sqlite":
-        arguments = {"factory": ToolkitConnection, "timeout": 30, "isolation_level": None}
-        options["connect_args"] = {**arguments, **options.get("connect_args", {})}
-    engine = create_async_engine(parsed, **options)
+    ours = _CONNECT_ARGUMENTS.get(driver, {})
+    options["connect_args"] = _together(ours, options.get("connect_args", {}))
+    engine = new_engine(parsed, options)
     if backend == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -74,11 +77,40 @@ def prepare(engine: AsyncEngine) -> None:
         event.listen(engine.sync_engine, "handle_error", _remember_failure)
 
 
-_POSTGRESQL_UTC: dict[str, dict[str, Any]] = {
-    "asyncpg": {"server_settings": {"timezone": "UTC"}},
-    "psycopg": {"options": "-c timezone=UTC"},
+_UNUSABLE_FILE = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
 }
-_MYSQL_INIT = "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL'"
+_PATIENCE = 10  # seconds for a server to accept a connection
+_CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "asyncpg": {"timeout": _PATIENCE, "server_settings": {"timezone": "UTC"}},
+    "psycopg": {"connect_timeout": _PATIENCE, "options": "-c timezone=UTC"},
+    "aiomysql": {
+        "charset": "utf8mb4",
+        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL'",
+        "async_creator_fn": bounded("aiomysql", _PATIENCE),  # its own is for the socket alone
+    },
+    "aiosqlite": {
+        "factory": ToolkitConnection,
+        "timeout": 30,
+        "isolation_level": None,
+        "async_creator_fn": open_file,
+    },
+}
+
+
+def _together(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's arguments for the driver on top of ours; settings are put together."""
+    both = {**ours, **theirs}
+    if "server_settings" in theirs and "server_settings" in ours:
+        both["server_settings"] = {**ours["server_settings"], **theirs["server_settings"]}
+    if "options" in theirs and "options" in ours:
+        both["options"] = f"{ours['options']} {theirs['options']}"
+    return both
 
 
 def _json_text(value: Any) -> str:
@@ -86,11 +118,15 @@ def _json_text(value: Any) -> str:
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+    except BaseException:  # a file of another kind; the pool would leave the driver's thread alive
+        connection.close()
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -107,4 +143,6 @@ def _remember_failure(context: ExceptionContext) -> Exception | None:
         return failure
     if isinstance(failure, UnicodeError | OverflowError):  # the driver did, before the database
         return PersistenceError(f"The database cannot hold a value: {failure}")
+    if getattr(failure, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE_FILE and context.engine:
+        return unavailable(context.engine.url, failure)
     return None

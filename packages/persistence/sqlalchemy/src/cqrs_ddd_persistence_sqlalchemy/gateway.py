@@ -116,20 +116,22 @@ class SQLAlchemyGateway(Generic[T]):
                 raise ConcurrencyError(self._target([change]), expected=version, actual=found)
 
         def refused(error: DBAPIError) -> Exception:
-            return self._not_written(error, [change])
+            return self._not_written(error, [change], expected=version)
 
         self._uow.write(Write(template, [row], refused, missed))
 
     def _not_inserted(self, error: DBAPIError, changes: Sequence[Change]) -> Exception:
-        table = self._mapping.table.name
+        table = self._mapping.table
         if isinstance(error, IntegrityError) and is_key_conflict(error, table, self._sql.id):
             return ConcurrencyError(self._target(changes), expected=0, actual=None)
-        return self._not_written(error, changes)
+        return self._not_written(error, changes, expected=0)
 
-    def _not_written(self, error: DBAPIError, changes: Sequence[Change]) -> Exception:
+    def _not_written(
+        self, error: DBAPIError, changes: Sequence[Change], *, expected: int
+    ) -> Exception:
         if isinstance(error, IntegrityError) and is_unique_violation(error):
             return UniqueViolationError(self._mapping.table.name, str(error.orig))
-        return translated(error, self._target(changes))
+        return translated(error, self._target(changes), expected=expected)
 
     def _target(self, changes: Sequence[Change]) -> str:
         ids = ", ".join(repr(change.aggregate.id) for change in changes[:3])

@@ -1,5 +1,6 @@
 """The table of commands carried out, by their idempotency keys."""
 
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table, select
@@ -13,6 +14,8 @@ from cqrs_ddd_persistence_sqlalchemy.errors import translated
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.types import UtcDateTime, json_type, text_type
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
+
+_LONGEST = 255  # characters that every database can index
 
 
 class SQLAlchemyIdempotencyStore:
@@ -38,7 +41,7 @@ class SQLAlchemyIdempotencyStore:
 
     async def find(self, key: str, uow: IUnitOfWork | None = None) -> tuple[bool, Any]:
         """Return whether ``key`` is known, and the result kept under it."""
-        statement = select(self.table.c.result).where(self.table.c.key == key)
+        statement = select(self.table.c.result).where(self.table.c.key == _stored(key))
         async with joined(self._session_factory, uow) as transaction:
             row = (await transaction.read(statement)).first()
         return (False, None) if row is None else (True, row[0])
@@ -49,13 +52,21 @@ class SQLAlchemyIdempotencyStore:
         Raises:
             ConcurrencyError: now or at commit, when another command has taken the key.
         """
-        row = {"key": key, "result": result, "recorded_at": utc_now()}
+        row = {"key": _stored(key), "result": result, "recorded_at": utc_now()}
 
         def refused(error: DBAPIError) -> Exception:
             return _not_saved(error, key)
 
         async with joined(self._session_factory, uow) as transaction:
             transaction.write(Write(self._insert, [row], refused))
+
+
+def _stored(key: str) -> str:
+    """Return the key as the column holds it: one too long is cut, with a digest of all of it."""
+    if len(key) <= _LONGEST:
+        return key
+    digest = sha256(key.encode()).hexdigest()
+    return f"{key[: _LONGEST - len(digest) - 1]}#{digest}"
 
 
 def _not_saved(error: DBAPIError, key: str) -> Exception:

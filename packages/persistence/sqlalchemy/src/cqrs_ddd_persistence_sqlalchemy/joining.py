@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from cqrs_ddd_core.cqrs.scope import current_scope
+from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork, engine_of
 
@@ -23,12 +23,13 @@ async def joined(
         read_only: one of its own is for reading alone; on SQLite it then waits for no writer.
 
     Raises:
+        UnitOfWorkClosedError: the current one has ended.
+        ForeignTaskError: another task opened the current one.
         PersistenceError: that unit of work is on another database, so what is written here would
             not be committed together with it.
     """
     if uow is None:
-        scope = current_scope()
-        uow = scope.uow if scope is not None else None
+        uow = unit_of_work_to_join()
     if uow is None:
         own = SQLAlchemyUnitOfWork(session_factory)
         own.read_only = read_only

@@ -1,17 +1,24 @@
 """Tables: created at once, or handed to Alembic as metadata."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol, cast, runtime_checkable
 
-from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy import Connection, Engine, MetaData, Table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from cqrs_ddd_core.cqrs.repository import repository
+from cqrs_ddd_core.primitives.errors import PersistenceError
+from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError
 from cqrs_ddd_persistence_sqlalchemy.mapping import mapping_of
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 _LOCK = 0x43515253  # "CQRS": the advisory lock under which tables are created
+_MYSQL_LOCK = "CONCAT('cqrs_ddd_schema/', MD5(DATABASE()))"  # the server's, hence the name
+_PATIENCE = 60
 
 
 @runtime_checkable
@@ -65,32 +72,54 @@ async def create_schema(engine: AsyncEngine, *sources: Source) -> None:
     """Create the tables of ``sources`` that do not exist yet; safe to call from many processes.
 
     Existing tables are left as they are; to change them is Alembic's work.
+
+    Raises:
+        DatabaseUnavailableError: there is no connection to be had.
+        PersistenceError: the database refuses to create them.
     """
     metadata = metadata_of(*sources)
-    async with engine.begin() as connection:
-        await connection.run_sync(_create, metadata)
+    await _run(engine, "created", metadata.create_all)
 
 
 async def drop_schema(engine: AsyncEngine, *sources: Source) -> None:
-    """Drop the tables of ``sources``, with all that is in them."""
+    """Drop the tables of ``sources``, with all that is in them; none of them need exist.
+
+    Raises:
+        DatabaseUnavailableError: there is no connection to be had.
+        PersistenceError: the database refuses to drop them.
+    """
     metadata = metadata_of(*sources)
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.drop_all)
+    await _run(engine, "dropped", metadata.drop_all)
 
 
-def _create(connection: Connection, metadata: MetaData) -> None:
-    """Create what is missing, one process at a time; SQLite's transaction is the lock itself."""
-    dialect = connection.dialect.name
-    if dialect == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    if dialect not in {"mysql", "mariadb"}:
-        metadata.create_all(connection)
-        return
-    connection.execute(text("SELECT GET_LOCK('cqrs_ddd_schema', 60)"))
+async def _run(engine: AsyncEngine, done: str, change: Callable[[Connection], None]) -> None:
     try:
-        metadata.create_all(connection)
-    finally:
-        connection.execute(text("SELECT RELEASE_LOCK('cqrs_ddd_schema')"))
+        await greenlet_spawn(_change, engine.sync_engine, change)
+    except DBAPIError as error:
+        raise PersistenceError(f"The tables could not be {done}: {error.orig}") from error
+
+
+def _change(engine: Engine, change: Callable[[Connection], None]) -> None:
+    """Change the schema, one process at a time; SQLite's transaction is the lock itself."""
+    with connect(engine) as connection, ExitStack() as stack:
+        if engine.dialect.name == "postgresql":
+            # Who waited has to see what the one before has made.
+            connection.execution_options(isolation_level="READ COMMITTED")
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        elif engine.dialect.name in {"mysql", "mariadb"}:
+            _take_mysql_lock(connection)
+            stack.callback(connection.execute, text(f"DO RELEASE_LOCK({_MYSQL_LOCK})"))
+        change(connection)
+        connection.commit()
+
+
+def _take_mysql_lock(connection: Connection) -> None:
+    found = connection.execute(text(f"SELECT GET_LOCK({_MYSQL_LOCK}, {_PATIENCE})")).scalar()
+    if found != 1:
+        raise PersistenceError(
+            f"Another process has been changing the schema for {_PATIENCE} seconds; look for one "
+            "that hangs, then try again."
+        )
 
 
 def _tables(sources: Iterable[Any]) -> Iterator[Table]:

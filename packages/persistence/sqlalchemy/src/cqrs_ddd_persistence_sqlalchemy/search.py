@@ -1,7 +1,7 @@
 """Runs a search on a SQL database: pages, batches, counts, figures, groups."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, false, func, or_, select
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +15,7 @@ from cqrs_ddd_persistence_sqlalchemy.figures import Figures
 from cqrs_ddd_persistence_sqlalchemy.mapping import IMapping
 from cqrs_ddd_persistence_sqlalchemy.specifications import compiled, dialect_named
 from cqrs_ddd_persistence_sqlalchemy.specifications.fields import resolver_of
+from cqrs_ddd_persistence_sqlalchemy.specifications.missing import missing_operator
 
 if TYPE_CHECKING:
     from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
@@ -123,14 +124,13 @@ class SQLAlchemySearch(Generic[T]):
     async def _stream_by_page(self, batch_size: int) -> AsyncGenerator[list[Any]]:
         """Read batch by batch, each behind the last, so that the connection is free in between."""
         options = self._options
-        plain = not (options.group_by or options.distinct or options.select_fields)
-        if not plain:
-            rows = await self.fetch()
+        if options.group_by or (options.distinct and options.select_fields):
+            rows = await self.fetch()  # without ids, there is no way to say behind which
             for start in range(0, len(rows), batch_size):
                 yield rows[start : start + batch_size]
             return
-        left = options.limit
-        options = options.with_limit(batch_size)
+        left, ordering = options.limit, options.with_limit(batch_size).complete_ordering
+        options, present = _with_ordered_fields(options, ordering)
         while left is None or left > 0:
             size = batch_size if left is None else min(batch_size, left)
             statement, read = self._page(options.with_limit(size))
@@ -138,9 +138,8 @@ class SQLAlchemySearch(Generic[T]):
             if not batch:
                 return
             last = batch[-1]
-            ordering = options.complete_ordering
-            cursor = encode_cursor(ordering, [value_at(last, entry.field) for entry in ordering])
-            yield batch
+            cursor = encode_cursor(ordering, [_at(last, entry.field) for entry in ordering])
+            yield [present(item) for item in batch]
             if len(batch) < size:
                 return
             options = options.with_pagination(limit=batch_size).with_cursor(cursor)
@@ -204,7 +203,10 @@ class SQLAlchemySearch(Generic[T]):
             raise self._translated(error) from error
 
     def _translated(self, error: DBAPIError) -> Exception:
-        return translated(error, f"The search for {self._mapping.aggregate_type.__name__}")
+        database = self._uow.engine.dialect.name
+        missing = missing_operator(error, self._options.specification, database)
+        name = self._mapping.aggregate_type.__name__
+        return missing or translated(error, f"The search for {name}")
 
 
 def _cut(statement: Select[Any], options: QueryOptions) -> Select[Any]:
@@ -214,3 +216,19 @@ def _cut(statement: Select[Any], options: QueryOptions) -> Select[Any]:
     elif options.offset:
         statement = statement.limit(_NO_LIMIT)
     return statement.offset(options.offset) if options.offset else statement
+
+
+def _with_ordered_fields(
+    options: QueryOptions, ordering: Sequence[Ordering]
+) -> tuple[QueryOptions, Callable[[Any], Any]]:
+    """Have dicts bring along what they are ordered by; return also what takes that out again."""
+    asked = options.select_fields
+    added = [entry.field for entry in ordering if entry.field not in asked]
+    if not asked or not added:
+        return options, lambda item: item
+    return options.with_fields([*asked, *added]), lambda row: {name: row[name] for name in asked}
+
+
+def _at(item: Any, path: str) -> Any:
+    """Return a value of an aggregate, or of a dict by its full path."""
+    return cast("dict[str, Any]", item)[path] if isinstance(item, dict) else value_at(item, path)

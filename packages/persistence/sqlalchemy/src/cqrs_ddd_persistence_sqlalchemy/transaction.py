@@ -6,7 +6,9 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, CursorResult, Engine, Executable
 
 from cqrs_ddd_core.primitives.errors import PersistenceError
+from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.engine import FAILED, READ_ONLY
+from cqrs_ddd_persistence_sqlalchemy.errors import DatabaseUnavailableError
 from cqrs_ddd_persistence_sqlalchemy.writes import WriteQueue
 
 _read_committed: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
@@ -45,12 +47,14 @@ class Transaction:
         """Return the connection inside a real transaction, all writes done."""
         if not self._has_begun:
             self.release()
-            connection = self._connection = self._engine.connect()
+            connection = self._connection = connect(self._engine)
             connection.info.pop(FAILED, None)
             if self._read_only:
                 connection.execution_options(**{READ_ONLY: True})
             self._has_begun = True
         assert self._connection is not None
+        if _is_lost(self._connection):
+            raise _lost()
         if self.writes:
             try:
                 self.writes.run(self._connection)
@@ -87,33 +91,39 @@ class Transaction:
 
     def release(self) -> None:
         """Give the connection back; what was not committed is undone."""
+        self._failure = self.failure
         connection, self._connection, self._has_begun = self._connection, None, False
         if connection is not None:
-            self._failure = self._failure or connection.info.pop(FAILED, None)
             connection.close()
 
     @property
     def failure(self) -> BaseException | None:
         """What makes a commit impossible: an error of a statement or write that was caught."""
         connection = self._connection
-        return self._failure or (connection.info.get(FAILED) if connection is not None else None)
+        if self._failure is not None or connection is None:
+            return self._failure
+        if connection.invalidated:
+            return _lost() if _is_lost(connection) else None
+        return connection.info.get(FAILED)
 
     @failure.setter
     def failure(self, failure: BaseException | None) -> None:
         self._failure = failure
-        if self._connection is not None:
+        if self._connection is not None and not self._connection.invalidated:
             self._connection.info.pop(FAILED, None)
 
     def _committing(self) -> Connection:
         """Return a connection on which each statement commits by itself."""
         if self._connection is None:
-            connection = self._connection = self._engine.connect()
+            connection = self._connection = connect(self._engine)
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.info.pop(FAILED, None)
         return self._connection
 
     def _refuse_failure(self) -> None:
         failed = self.failure
+        if isinstance(failed, DatabaseUnavailableError):
+            raise failed
         if failed is not None:
             raise PersistenceError(
                 f"A statement of this transaction failed and the error was caught: {failed}. "
@@ -121,12 +131,27 @@ class Transaction:
             ) from failed
 
 
+def _is_lost(connection: Connection) -> bool:
+    """Whether it broke down inside the transaction; after a rollback, SQLAlchemy takes another."""
+    return connection.invalidated and connection.in_transaction()
+
+
+def _lost() -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        "The transaction", "its connection was lost", "Repeat it in a new unit of work."
+    )
+
+
 def _may_leave_out_begin(engine: Engine) -> bool:
-    """Whether statements without BEGIN see what they would see with it; asked once an engine."""
+    """Whether statements without BEGIN do what they would do with it; asked once an engine.
+
+    Not where somebody listens to BEGIN, to set a tenant for row-level security, for instance.
+    """
     found = _read_committed.get(engine)
     if found is None:
-        if engine.dialect.name == "postgresql":
-            with engine.connect() as connection:
+        found = engine.dialect.name == "postgresql" and not engine.dispatch.begin
+        if found:
+            with connect(engine) as connection:
                 found = connection.get_isolation_level() == "READ COMMITTED"
-        _read_committed[engine] = found = bool(found)
+        _read_committed[engine] = found
     return found

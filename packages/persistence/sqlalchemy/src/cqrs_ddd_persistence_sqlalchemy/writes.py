@@ -138,7 +138,7 @@ class WriteQueue:
     def are_one_statement(self) -> bool:
         """Whether all of them can go in one statement, on PostgreSQL."""
         groups = _groups(self._writes)
-        return len(groups) == 1 and len(groups[0][0].rows) == 1
+        return len(groups) == 1 and _may_be_a_part(groups[0][0])
 
     def run_at_once(self, connection: Connection) -> None:
         """Send all of them in one statement, which changes nothing if one of them misses its row.
@@ -198,17 +198,35 @@ def _run_at_once(connection: Connection, writes: Sequence[Write]) -> None:
 def _groups(writes: Sequence[Write]) -> list[list[Write]]:
     """Put neighbours together that may go in one statement: one row each, no table twice."""
     groups: list[list[Write]] = []
-    tables: set[Table] = set()
+    tables: set[str] = set()
     for write in writes:
-        single = len(write.rows) == 1
-        if groups and single and tables and write.template.table not in tables:
+        name, is_part = write.template.table.fullname, _may_be_a_part(write)
+        if groups and is_part and tables and name not in tables:
             groups[-1].append(write)
         else:
             groups.append([write])
             tables = set()
-        if single:
-            tables.add(write.template.table)
+        if is_part:
+            tables.add(name)
     return groups
+
+
+def _may_be_a_part(write: Write) -> bool:
+    return len(write.rows) == 1 and not _needs_python(write.template)
+
+
+@lru_cache(maxsize=1024)
+def _needs_python(template: ITemplate) -> bool:
+    """Whether SQLAlchemy has to work out a value of a table of the user's own.
+
+    Its parameter would be named after the column alone, and two parts would be mixed up.
+    """
+    if not isinstance(template, Template):
+        return False
+    left_open = [column for column in template.table.c if column.name not in template.columns]
+    if template.kind == "insert":
+        return any(column.default is not None for column in left_open)
+    return template.kind == "update" and any(column.onupdate is not None for column in left_open)
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
+from cqrs_ddd_core.primitives.instants import give_zones
 
 
 class Row(NamedTuple):
@@ -140,6 +141,13 @@ def _check(table: InMemoryTable, entity_id: Any, expected: int, row: Row | None)
     if actual != expected:
         target = f"{table.name} {entity_id!r}"
         raise ConcurrencyError(target, expected=expected, actual=actual or None)
+
+
+def stored_copy(aggregate: Any) -> Any:
+    """Return a copy as a database would keep it: with a zone for every instant."""
+    copied = copy_of(aggregate)
+    give_zones(copied)
+    return copied
 
 
 def copy_of(aggregate: Any) -> Any:

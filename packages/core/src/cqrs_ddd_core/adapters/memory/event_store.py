@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction
+from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -31,6 +32,10 @@ class InMemoryEventStore:
         self._streams: dict[StreamId, list[StoredEvent]] = {}
         self._upcasters = upcaster_registry
         self.signal = FeedSignal()
+
+    def unit_of_work(self) -> InMemoryUnitOfWork:
+        """Return a unit of work that this store takes part in, without repositories."""
+        return InMemoryUnitOfWork()
 
     async def append(
         self,

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, get_args
 
 from cqrs_ddd_core.adapters.memory.database import InMemoryTable
+from cqrs_ddd_core.adapters.memory.joining import joined_unit_of_work
 from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
 from cqrs_ddd_core.cqrs.repository import Repository
-from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.cqrs.standalone_repository import StandaloneRepository
 
 T = TypeVar("T")
@@ -42,9 +42,9 @@ class InMemoryRepository(StandaloneRepository[T, ID]):
     @asynccontextmanager
     async def joined(self) -> AsyncGenerator[Repository[T, ID]]:
         """Return the repository of the current unit of work, or of one that commits at the end."""
-        scope = current_scope()
-        if scope is not None and isinstance(scope.uow, InMemoryUnitOfWork):
-            yield self._of(scope.uow)
+        current = joined_unit_of_work()
+        if current is not None:
+            yield self._of(current)
             return
         uow = InMemoryUnitOfWork()
         yield self._of(uow)

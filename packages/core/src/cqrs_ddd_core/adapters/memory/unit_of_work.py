@@ -12,6 +12,7 @@ from cqrs_ddd_core.adapters.memory.database import (
     InMemoryTransaction,
     Row,
     copy_of,
+    stored_copy,
 )
 from cqrs_ddd_core.adapters.memory.search import InMemorySearch
 from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
@@ -110,7 +111,7 @@ class InMemoryGateway(Generic[T]):
     async def update(self, changes: Sequence[Change]) -> None:
         """Write aggregates as ``version + 1`` where the table still holds ``version``."""
         for aggregate, _, _ in changes:
-            row = Row(copy_of(aggregate), aggregate.version + 1)
+            row = Row(stored_copy(aggregate), aggregate.version + 1)
             self._transaction.write(self._table, aggregate.id, aggregate.version, row)
 
     async def delete(self, changes: Sequence[Change]) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from cqrs_ddd_core.cqrs.feed_subscription import FeedSubscription
-from cqrs_ddd_core.cqrs.scope_errors import ReadOnlyUnitOfWorkError, UnitOfWorkClosedError
+from cqrs_ddd_core.cqrs.scope_errors import (
+    ForeignTaskError,
+    ReadOnlyUnitOfWorkError,
+    UnitOfWorkClosedError,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     IEventStore,
@@ -20,7 +24,7 @@ from cqrs_ddd_core.ports.event_store import (
 )
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.testing.conformance.samples import PLACED_AT, Order, UowFactory
-from cqrs_ddd_core.testing.conformance.steps import ask, store, version_of
+from cqrs_ddd_core.testing.conformance.steps import ask, fail_after, store, version_of
 from cqrs_ddd_core.testing.until import until
 
 ORDER_1, ORDER_2, ORDER_3 = (StreamId("Order", f"o-{number}") for number in (1, 2, 3))
@@ -68,6 +72,14 @@ class EventStoreConformance:
         (told,) = [event async for event in event_store.read_all()]
         assert told.position > 0
         assert replace(told, position=0) == stored
+
+    async def test_a_time_without_a_zone_is_read_as_utc(self, event_store: IEventStore) -> None:
+        (event,) = _events("a")
+        await event_store.append(
+            ORDER_1, [replace(event, occurred_at=PLACED_AT.replace(tzinfo=None))]
+        )
+        async for stored in event_store.read_all():
+            assert stored.occurred_at == PLACED_AT
 
     # -- streams -------------------------------------------------------------------------------
 
@@ -525,6 +537,20 @@ class EventStoreConformance:
         with pytest.raises(UnitOfWorkClosedError):
             await event_store.append(ORDER_1, _events("b"), 1, uow)
         assert await _read(event_store, ORDER_1) == ["a"]
+
+    async def test_a_child_task_of_a_command_is_refused(
+        self, event_store: IEventStore, uow_factory: UowFactory
+    ) -> None:
+        async def append() -> None:
+            with pytest.raises(ForeignTaskError):
+                await event_store.append(ORDER_1, _events("a"))
+
+        async def read() -> None:
+            with pytest.raises(ForeignTaskError):
+                await _read(event_store, ORDER_1)
+
+        await fail_after(uow_factory, append, read)
+        assert await _read(event_store, ORDER_1) == []
 
     async def test_a_query_cannot_append(
         self, event_store: IEventStore, uow_factory: UowFactory

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cqrs_ddd_core.cqrs.scope_errors import UnitOfWorkClosedError
+from cqrs_ddd_core.cqrs.scope_errors import ForeignTaskError, UnitOfWorkClosedError
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.testing.conformance.samples import Order, UowFactory
-from cqrs_ddd_core.testing.conformance.steps import store, version_of
+from cqrs_ddd_core.testing.conformance.steps import fail_after, store, version_of
 
 _RESULTS: list[Any] = [
     None,
@@ -69,6 +69,16 @@ class IdempotencyStoreConformance:
             await idempotency_store.save(key, key)
         for key in keys:
             assert await idempotency_store.find(key) == (True, key)
+
+    async def test_long_keys_that_begin_alike_are_different_keys(
+        self, idempotency_store: IIdempotencyStore
+    ) -> None:
+        long = "shop.orders.commands.PlaceOrder:" + 1_000 * "é"
+        await idempotency_store.save(f"{long}-1", 1)
+        await idempotency_store.save(f"{long}-2", 2)
+        assert await idempotency_store.find(f"{long}-1") == (True, 1)
+        assert await idempotency_store.find(f"{long}-2") == (True, 2)
+        assert await idempotency_store.find(long) == (False, None)
 
     async def test_a_taken_key_is_refused_and_keeps_its_result(
         self, idempotency_store: IIdempotencyStore, uow_factory: UowFactory
@@ -144,6 +154,20 @@ class IdempotencyStoreConformance:
         assert await idempotency_store.find("k-1") == (True, winners[0])
         async with uow_factory() as uow:
             assert [order.id for order in await uow.orders.list_all()] == [f"o-{winners[0]}"]
+
+    async def test_a_child_task_of_a_command_is_refused(
+        self, idempotency_store: IIdempotencyStore, uow_factory: UowFactory
+    ) -> None:
+        async def save() -> None:
+            with pytest.raises(ForeignTaskError):
+                await idempotency_store.save("k-1", "result")
+
+        async def find() -> None:
+            with pytest.raises(ForeignTaskError):
+                await idempotency_store.find("k-1")
+
+        await fail_after(uow_factory, save, find)
+        assert await idempotency_store.find("k-1") == (False, None)
 
     async def test_a_unit_of_work_that_has_ended_is_refused(
         self, idempotency_store: IIdempotencyStore, uow_factory: UowFactory

@@ -168,6 +168,15 @@ class MessageCodecConformance:
         assert decoded.placed_at.utcoffset() is not None
         assert type(decoded.lines[0].price.amount) is Decimal
 
+    async def test_instants_without_a_zone_are_read_as_utc(self, codec: IMessageCodec) -> None:
+        naive = PLACED_AT.replace(tzinfo=None)
+        line = OrderLine(sku="a", quantity=1, price=Money(amount=Decimal(1)), added_at=naive)
+        event: OrderPlaced = _MESSAGES[0].model_copy(update={"placed_at": naive, "lines": [line]})
+        decoded = codec.decode(OrderPlaced, codec.encode(event))
+        assert (decoded.placed_at, decoded.lines[0].added_at) == (PLACED_AT, PLACED_AT)
+        parcels = codec.decode(ParcelsSent, codec.encode(ParcelsSent(sent_at=naive, parcels=[])))
+        assert parcels.sent_at == PLACED_AT
+
     async def test_infinity_survives(self, codec: IMessageCodec) -> None:
         message = Parcel(REFERENCE, [float("inf"), 0.5, float("-inf")])
         assert codec.decode(Parcel, codec.encode(message)) == message

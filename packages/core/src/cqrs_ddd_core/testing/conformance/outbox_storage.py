@@ -2,6 +2,7 @@
 # ruff: noqa: D102, PT012 - test names are sentences; a unit of work is one step
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -15,7 +16,7 @@ from cqrs_ddd_core.cqrs.scope_errors import (
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.primitives.errors import ConcurrencyError, PersistenceError
 from cqrs_ddd_core.testing.conformance.samples import PLACED_AT, Order, UowFactory
-from cqrs_ddd_core.testing.conformance.steps import ask, store, version_of
+from cqrs_ddd_core.testing.conformance.steps import ask, fail_after, store, version_of
 
 
 class _Oops(Exception):  # noqa: N818
@@ -53,6 +54,11 @@ class OutboxStorageConformance:
         pending = await outbox.get_pending()
         assert pending == [full, least]
         assert pending[0].occurred_at.tzinfo is not None
+
+    async def test_a_time_without_a_zone_is_read_as_utc(self, outbox: IOutboxStorage) -> None:
+        message = replace(_message("m-1"), occurred_at=PLACED_AT.replace(tzinfo=None))
+        await outbox.save_messages([message])
+        assert [found.occurred_at for found in await outbox.get_pending()] == [PLACED_AT]
 
     async def test_messages_wait_in_the_order_they_were_saved(
         self, outbox: IOutboxStorage, uow_factory: UowFactory
@@ -206,6 +212,30 @@ class OutboxStorageConformance:
             with pytest.raises(ForeignTaskError):
                 await asyncio.create_task(save)
         assert await _ids(outbox) == []
+
+    async def test_a_child_task_of_a_command_is_refused(
+        self, outbox: IOutboxStorage, uow_factory: UowFactory
+    ) -> None:
+        async def save() -> None:
+            with pytest.raises(ForeignTaskError):
+                await outbox.save_messages([_message("m-1")])
+
+        async def read() -> None:
+            with pytest.raises(ForeignTaskError):
+                await outbox.get_pending()
+
+        await fail_after(uow_factory, save, read)
+        assert await outbox.get_pending() == []
+
+    async def test_what_is_saved_after_the_commit_is_kept(
+        self, outbox: IOutboxStorage, uow_factory: UowFactory
+    ) -> None:
+        async def save() -> None:
+            await outbox.save_messages([_message("m-1")])
+
+        async with uow_factory() as uow:
+            uow.on_commit(save)
+        assert [message.message_id for message in await outbox.get_pending()] == ["m-1"]
 
     async def test_a_query_cannot_save_messages(
         self, outbox: IOutboxStorage, uow_factory: UowFactory

@@ -113,6 +113,18 @@ class RepositoryConformance:
         assert order.placed_at.tzinfo is not None
         assert order.lines[1].added_at.tzinfo is not None
 
+    async def test_an_instant_without_a_zone_is_read_as_utc(self, uow_factory: UowFactory) -> None:
+        naive = PLACED_AT.replace(tzinfo=None)
+        line = OrderLine(sku="a", quantity=1, price=Money(amount=Decimal(1)), added_at=naive)
+        given = Order(id="given", placed_at=naive, shipped_at=naive, lines=[line])
+        assert given.placed_at.tzinfo is not None
+        await store(uow_factory, given, Order(id="changed"))
+        await change(uow_factory, "changed", placed_at=naive, shipped_at=naive, lines=[line])
+        async with uow_factory() as uow:
+            for order in await uow.orders.list_all():
+                moments = [order.placed_at, order.shipped_at, order.lines[0].added_at]
+                assert moments == [PLACED_AT] * 3
+
     @pytest.mark.parametrize(
         "ids", [("A", "a"), ("a", "a "), ("e\u0301", "\u00e9"), ("ss", "ß"), ("1", "01")], ids=repr
     )

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from cqrs_ddd_core.cqrs.scope_errors import ReadOnlyUnitOfWorkError
+from cqrs_ddd_core.cqrs.scope_errors import ForeignTaskError, ReadOnlyUnitOfWorkError
 from cqrs_ddd_core.ports.query_options import QueryOptions
 from cqrs_ddd_core.ports.repository import IRepository
 from cqrs_ddd_core.primitives.errors import ConcurrencyError, EntityNotFoundError
 from cqrs_ddd_core.testing.conformance.samples import Order, UowFactory, full_order
-from cqrs_ddd_core.testing.conformance.steps import ask
+from cqrs_ddd_core.testing.conformance.steps import ask, fail_after
 
 Orders = IRepository[Order, str]
 
@@ -116,6 +116,26 @@ class StandaloneRepositoryConformance:
                 await orders.add(Order(id="o-2"))
                 await orders.delete("o-1")
                 raise _Oops
+        assert [order.id for order in await orders.list_all()] == ["o-1"]
+
+    async def test_a_child_task_of_a_command_is_refused(
+        self, orders: Orders, uow_factory: UowFactory
+    ) -> None:
+        await orders.add(Order(id="o-1"))
+
+        async def use_all() -> None:
+            for use in (
+                orders.add(Order(id="o-2")),
+                orders.get("o-1"),
+                orders.require("o-1"),
+                orders.delete("o-1"),
+                orders.list_all(),
+                (await orders.search()).total_count(),
+            ):
+                with pytest.raises(ForeignTaskError):
+                    await use
+
+        await fail_after(uow_factory, use_all)
         assert [order.id for order in await orders.list_all()] == ["o-1"]
 
     async def test_in_a_query_it_changes_nothing(

@@ -1,9 +1,12 @@
 """Steps that many tests of the suites take, each in a unit of work of its own."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from cqrs_ddd_core.cqrs.mediator import Mediator
-from cqrs_ddd_core.cqrs.message import Query
+from cqrs_ddd_core.cqrs.message import Command, Query
 from cqrs_ddd_core.cqrs.registry import HandlerRegistry
 from cqrs_ddd_core.testing.conformance.samples import Order, UowFactory
 
@@ -34,6 +37,30 @@ async def customer_of(uow_factory: UowFactory, order_id: str) -> str:
     """Return the stored customer of an order that must be there."""
     async with uow_factory() as uow:
         return (await uow.orders.require(order_id)).customer
+
+
+class _Fail(Command[None]):
+    """Is undone."""
+
+
+class _Failed(Exception):  # noqa: N818
+    """What undoes a command."""
+
+
+async def fail_after(
+    uow_factory: UowFactory, *works: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Run each of ``works`` in a task that the handler of a command waits for; undo the command."""
+
+    async def start_and_fail(_: _Fail) -> None:
+        await asyncio.gather(*(work() for work in works))
+        raise _Failed
+
+    registry = HandlerRegistry()
+    registry.register_command_handler(_Fail, start_and_fail)
+    factory: Any = uow_factory
+    with suppress(_Failed):
+        await Mediator(registry, factory).send(_Fail())
 
 
 class _Ask(Query[Any]):

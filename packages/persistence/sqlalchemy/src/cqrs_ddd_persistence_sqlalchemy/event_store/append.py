@@ -12,7 +12,7 @@ from cqrs_ddd_core.ports import ExpectedVersion, StoredEvent, StreamAppend, Stre
 from cqrs_ddd_core.primitives.clock import as_utc, utc_now
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_persistence_sqlalchemy.engine import FAILED
-from cqrs_ddd_persistence_sqlalchemy.errors import translated
+from cqrs_ddd_persistence_sqlalchemy.errors import is_unique_violation, translated
 from cqrs_ddd_persistence_sqlalchemy.event_store.append_statement import (
     AppendTemplate,
     append_statement,
@@ -70,12 +70,21 @@ class AppendBatch:
         self._events: list[tuple[_Plan, StoredEvent]] = []
 
     def accepts(self, append: StreamAppend) -> bool:
-        """Whether ``append`` can go with the others; else they must run first."""
+        """Whether ``append`` can go with the others; else they must run first.
+
+        What two appends do to one stream can be told without the database only where the second
+        stands on the first.
+        """
         plan = self._plans.get(append.stream)
-        return plan is None or plan.is_exact or append.expected_version < 0
+        if plan is None:
+            return True
+        if append.expected_version >= 0:
+            return plan.is_exact and append.expected_version >= plan.base
+        ids = [event.event_id for event in append.events]
+        return [event_id for event_id in plan.ids if event_id in set(ids)] == ids
 
     def add(self, append: StreamAppend) -> None:
-        """Put ``append`` behind the others.
+        """Put ``append``, which this batch accepts, behind the others.
 
         Raises:
             ConcurrencyError: it contradicts what this batch does to the stream.
@@ -84,11 +93,11 @@ class AppendBatch:
         plan = self._plans.get(stream)
         if plan is None:
             plan = self._plans[stream] = _Plan(stream, expected, max(expected, 0))
-        elif plan.is_exact and expected >= 0 and expected != plan.version:
-            before = (
-                plan.ids[expected - plan.base :][: len(events)] if expected >= plan.base else []
-            )
-            if before == [event.event_id for event in events]:
+        elif expected < 0:
+            return  # all of them are in the plan: a record of events that are stored anyway
+        elif expected != plan.version:
+            waiting = plan.ids[expected - plan.base :][: len(events)]
+            if waiting == [event.event_id for event in events]:
                 return
             raise ConcurrencyError(f"Stream {stream}", expected=expected, actual=plan.version)
         plan.events += events
@@ -187,9 +196,9 @@ class AppendBatch:
                         for n, row in enumerate(rows)
                     ],
                 )
-            except IntegrityError:
-                if savepoint is None:
-                    raise
+            except IntegrityError as error:
+                if savepoint is None or not is_unique_violation(error):
+                    raise self._failed(error) from error
                 savepoint.rollback()
                 connection.info.pop(FAILED, None)  # undone, and tried again
                 return False

@@ -89,7 +89,8 @@ def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]
         )
         .render_derived()
     )
-    sequence = func.pg_get_serial_sequence(literal(pending.fullname), literal("append_id"))
+    name_of_pending = ".".join(f'"{part}"' for part in (pending.schema, pending.name) if part)
+    sequence = func.pg_get_serial_sequence(literal(name_of_pending), literal("append_id"))
     taken = (
         select(func.nextval(sequence).label("append_id"))
         .where(_has_prior_versions(tables, prefix))

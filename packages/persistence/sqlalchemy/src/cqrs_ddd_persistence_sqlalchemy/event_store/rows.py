@@ -1,6 +1,7 @@
 """Events as rows."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from cqrs_ddd_core.ports import StoredEvent, StreamId
@@ -20,6 +21,9 @@ COLUMNS = (
     "causation_id",
     "metadata",
 )
+
+
+_stream = lru_cache(maxsize=4096)(StreamId)  # the events of one stream often come together
 
 
 def stored_event(row: Sequence[Any], position: int = 0) -> StoredEvent:
@@ -42,7 +46,7 @@ def stored_event(row: Sequence[Any], position: int = 0) -> StoredEvent:
     return StoredEvent(
         event_id=event_id,
         event_type=event_type,
-        stream=StreamId(aggregate_type, aggregate_id, tenant_id),
+        stream=_stream(aggregate_type, aggregate_id, tenant_id),
         payload=payload,
         occurred_at=occurred_at,
         schema_version=schema_version,

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
-from cqrs_ddd_core.cqrs.scope import current_scope
+from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports import (
     ExpectedVersion,
@@ -22,6 +22,7 @@ from cqrs_ddd_core.ports import (
     StreamId,
 )
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
+from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.engine import READ_ONLY
 from cqrs_ddd_persistence_sqlalchemy.errors import translated
 from cqrs_ddd_persistence_sqlalchemy.event_store.append import AppendBatch
@@ -76,6 +77,10 @@ class SQLAlchemyEventStore:
         """The tables, for ``create_schema``, Alembic and queries of your own."""
         return self._tables
 
+    def unit_of_work(self) -> SQLAlchemyUnitOfWork:
+        """Return a unit of work that this store takes part in, without repositories."""
+        return SQLAlchemyUnitOfWork(self._session_factory)
+
     # -- appends -------------------------------------------------------------------------------
 
     async def append(
@@ -93,7 +98,7 @@ class SQLAlchemyEventStore:
         Raises:
             ConcurrencyError: now or at commit, when the stream is not at ``expected_version``.
         """
-        stands_alone = uow is None and current_scope() is None
+        stands_alone = uow is None and unit_of_work_to_join() is None
         append = StreamAppend(stream, events, expected_version)
         async with joined(self._session_factory, uow) as transaction:
             batch = await self._gather(transaction, append)
@@ -263,7 +268,7 @@ class SQLAlchemyEventStore:
         is_postgresql, is_sqlite = (engine.dialect.name == n for n in ("postgresql", "sqlite"))
 
         def run() -> R:
-            with engine.connect() as connection:
+            with connect(engine) as connection:
                 if is_postgresql:
                     connection.execution_options(isolation_level="AUTOCOMMIT")
                 else:

@@ -71,7 +71,8 @@ def event_tables(name: str = "events", metadata: MetaData | None = None) -> Even
         Column("append_id", BigInteger(), primary_key=True, autoincrement=True),
         Column("size", Integer(), nullable=False),
     )
-    event.listen(pending, "after_create", _VACUUM_OFTEN.execute_if(dialect="postgresql"))
+    vacuum_often = _VACUUM_OFTEN.execute_if(dialect="postgresql")
+    event.listen(pending, "after_create", vacuum_often, propagate=True)  # to copies of the table
     feed = Table(
         f"{name}_feed",
         metadata,

@@ -52,12 +52,18 @@ _LITERAL_TYPES: dict[type, TypeEngine[Any]] = {
     UUID: PlainUuid(),
 }
 _BIGGEST = 2**63
+FEW = 1_000  # values in a list that are parameters of their own
 _EMPTY: tuple[Any, ...] = ("", [], {})
 
 
-def fits(number: int) -> bool:
-    """Whether a whole number fits into 64 bits, as columns and parameters have them."""
-    return -_BIGGEST <= number < _BIGGEST
+def fits(value: Any) -> bool:
+    """Whether a value, if a whole number, fits into 64 bits, as columns and parameters have."""
+    return type(value) is not int or -_BIGGEST <= value < _BIGGEST
+
+
+def literal_type(value: Any) -> TypeEngine[Any]:
+    """Return the type of the parameter that ``value`` is."""
+    return _LITERAL_TYPES[cast("type[Any]", type(value))]
 
 
 def compare(operator: Operator, first: ColumnElement[Any], second: ColumnElement[Any]) -> Condition:
@@ -94,10 +100,8 @@ class SqlDialect(ABC):
 
     def literal(self, value: Any) -> ColumnElement[Any]:
         """Return ``value`` as a parameter of its own type, whatever it is compared with."""
-        kind = cast("type[Any]", type(value))
-        if kind is int and not fits(value):
-            value, kind = Decimal(value), Decimal
-        return literal(value, _LITERAL_TYPES[kind])
+        value = value if fits(value) else Decimal(value)
+        return literal(value, literal_type(value))
 
     def total(self, field: Field) -> ColumnElement[Any]:
         """Return the sum of ``field``."""

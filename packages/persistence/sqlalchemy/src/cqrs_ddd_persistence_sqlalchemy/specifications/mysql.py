@@ -135,6 +135,8 @@ class MySQLDialect(SqlDialect):
         own = func.ST_GeomFromGeoJSON(self.document(field))
         other = func.ST_GeomFromGeoJSON(literal(to_json(shape).decode(), Text()))
         condition = geometry_condition(operator, own, other, distance, func.ST_Envelope)
+        if operator is Operator.OVERLAPS:  # which MariaDB says of shapes that just touch, too
+            condition = and_(condition, func.ST_Touches(own, other) == 0)
         # Null where a predicate does not apply to shapes of these dimensions: it is not so, then.
         return known(self.is_null(field), func.coalesce(condition, false()))
 

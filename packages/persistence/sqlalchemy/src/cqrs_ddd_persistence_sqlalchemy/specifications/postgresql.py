@@ -1,5 +1,7 @@
 """PostgreSQL: JSONB, ICU collations, text search, PostGIS where it is installed."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from pydantic_core import to_json
@@ -8,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Text,
     and_,
+    any_,
     case,
     cast,
     collate,
@@ -21,12 +24,15 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSQUERY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSQUERY, TSVECTOR
 
 from cqrs_ddd_persistence_sqlalchemy.specifications.dialect import (
+    FEW,
     Condition,
     SqlDialect,
+    fits,
     geometry_condition,
+    literal_type,
 )
 from cqrs_ddd_persistence_sqlalchemy.specifications.fields import Field
 from cqrs_ddd_persistence_sqlalchemy.types import column_type
@@ -61,6 +67,14 @@ class PostgreSQLDialect(SqlDialect):
         if field.steps:
             return func.nullif(_below(field), _json(None))
         return type_coerce(field.column, JSONB(none_as_null=True))
+
+    def membership(self, field: Field, values: Sequence[Any]) -> Condition:
+        """Look among the values; many of them are one parameter, for there are 32,767 at most."""
+        if len(values) <= FEW:
+            return super().membership(field, values)
+        values = [Decimal(value) if not fits(value) else value for value in values]
+        kind = literal_type(next((v for v in values if isinstance(v, Decimal)), values[0]))
+        return self.value(field) == any_(literal(values, ARRAY(kind)))
 
     def like(self, subject: ColumnElement[Any], pattern: str, *, ignore_case: bool) -> Condition:
         """Use LIKE; case is told apart, or not, as Unicode has it."""

@@ -5,10 +5,21 @@ from decimal import Decimal
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Boolean, ColumnElement, Text, cast, collate, func, literal, type_coerce
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Text,
+    cast,
+    collate,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
 from sqlalchemy.types import JSON
 
 from cqrs_ddd_persistence_sqlalchemy.specifications.dialect import (
+    FEW,
     Condition,
     SqlDialect,
     compare,
@@ -37,7 +48,7 @@ class SQLiteDialect(SqlDialect):
 
     def literal(self, value: Any) -> ColumnElement[Any]:
         """Return a parameter; SQLite takes decimals as text."""
-        if isinstance(value, Decimal) or (type(value) is int and not fits(value)):
+        if isinstance(value, Decimal) or not fits(value):
             return literal(Decimal(value), ExactDecimal())
         return super().literal(value)
 
@@ -46,14 +57,17 @@ class SQLiteDialect(SqlDialect):
         return compare(operator, self._beside(field, value), self.literal(value))
 
     def membership(self, field: Field, values: Sequence[Any]) -> Condition:
-        """Look among the values; decimals among decimals."""
+        """Look among the values, decimals among decimals; many of them are one parameter."""
         own = self._beside(field, values[0])
+        if len(values) > FEW and field.python_type in {int, float, str} and all(map(fits, values)):
+            among = func.json_each(literal(to_json(list(values)).decode(), Text()))
+            return own.in_(select(among.table_valued("value").c.value))
         return own.in_([self.literal(value) for value in values])
 
     def _beside(self, field: Field, value: Any) -> ColumnElement[Any]:
         """Return a scalar as something that compares with a value of this type."""
         own = self.value(field)
-        is_wide = isinstance(value, Decimal) or (type(value) is int and not fits(value))
+        is_wide = isinstance(value, Decimal) or not fits(value)
         if is_wide and field.python_type is not Decimal:
             return _as_number(cast(own, Text()))
         return own

@@ -1,0 +1,1 @@
+"""The promises of the published documentation, with code of our own."""
