@@ -29,6 +29,10 @@ VIOLATIONS = {
         "cqrs_ddd_persistence_sqlalchemy",
         "import redis",
     ),
+    "projections import ports, never adapters": (
+        "cqrs_ddd_projections",
+        "from cqrs_ddd_persistence_sqlalchemy import engine",
+    ),
     "the command line imports packages, typer and rich": ("cqrs_ddd_cli", "import sqlalchemy"),
     "the example's domain knows no database": ("order_fulfilment/domain", "import sqlalchemy"),
     "the example's application knows no database": (

@@ -3,6 +3,7 @@
 from cqrs_ddd_projections.context import ProjectionContext
 from cqrs_ddd_projections.errors import ProjectionBehindError, ProjectionRegistrationError
 from cqrs_ddd_projections.handler import ProjectionHandler, on
+from cqrs_ddd_projections.messages import register_for_messages
 from cqrs_ddd_projections.policy import ErrorPolicy
 from cqrs_ddd_projections.projection import Projection
 from cqrs_ddd_projections.registry import ProjectionRegistry
@@ -23,5 +24,6 @@ __all__ = [
     "ProjectionStoppedError",
     "ProjectionWorker",
     "on",
+    "register_for_messages",
     "report_on",
 ]
