@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from cqrs_ddd_core.domain import EventTypeRegistry
 from cqrs_ddd_core.ports import StoredEvent
@@ -57,8 +57,6 @@ class ProjectionHandler:
     partitions: int = 1
     errors: ErrorPolicy = ErrorPolicy()
 
-    _marked: ClassVar[dict[type, list[str]]]
-
     def __init__(
         self,
         name: str | None = None,
@@ -72,8 +70,8 @@ class ProjectionHandler:
         self.partitions = self.partitions if partitions is None else partitions
         self.errors = self.errors if errors is None else errors
         self._handlers: dict[type, list[Handle]] = {}
-        for attribute in dict.fromkeys(n for c in type(self).__mro__ for n in vars(c)):
-            for event_type in getattr(getattr(type(self), attribute, None), _MARK, ()):
+        for attribute, event_types in _marks_of(type(self)).items():
+            for event_type in event_types:
                 self.add_handler(event_type, getattr(self, attribute))
 
     def add_handler(self, event_type: type, handle: Handle) -> None:
@@ -127,6 +125,16 @@ class ProjectionHandler:
         return problems
 
 
+def _marks_of(handler_type: type) -> dict[str, tuple[type, ...]]:
+    """Return the events of each marked method; one that replaces another inherits its mark."""
+    marks: dict[str, tuple[type, ...]] = {}
+    for owner in handler_type.__mro__:
+        for name, method in vars(owner).items():
+            if name not in marks and hasattr(method, _MARK):
+                marks[name] = getattr(method, _MARK)
+    return marks
+
+
 def _problems_of(handle: Handle, event_type: type) -> list[str]:
     """Return what is wrong with one handler."""
     name = getattr(handle, "__qualname__", repr(handle))
@@ -142,7 +150,9 @@ def _problems_of(handle: Handle, event_type: type) -> list[str]:
         wanted = get_type_hints(handle).get(first.name, Any)
     except (NameError, TypeError):
         return []  # an annotation for type checkers alone
-    if isinstance(wanted, type) and not issubclass(event_type, wanted):
+    if wanted is Any or not isinstance(wanted, type):  # Any is a class too, since Python 3.11
+        return []
+    if not issubclass(event_type, wanted):
         problem = f"{name} takes {wanted.__name__}, but is registered for {event_type.__name__}"
         return [f"{problem}; one of the two is a slip."]
     return []

@@ -18,6 +18,7 @@ from cqrs_ddd_core.ports import (
 )
 from cqrs_ddd_core.primitives.clock import current_clock, utc_now
 from cqrs_ddd_core.primitives.error_text import described
+from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.runtime.waiting import first_of, is_set_within
 from cqrs_ddd_projections.applying import Applier, KeyedEvent, Stretch
 from cqrs_ddd_projections.switching import try_switch
@@ -82,8 +83,8 @@ class VersionRunner:
                 seen = signal.count
                 try:
                     done = await self._step(stopping)
-                except ProjectionLeaseLostError as lost:
-                    _log.info("%s", lost)
+                except (ProjectionLeaseLostError, ConcurrencyError) as lost:
+                    _log.info("%s begins again: %s", self._version, lost)
                     self._forget()
                     continue
                 if done is None:

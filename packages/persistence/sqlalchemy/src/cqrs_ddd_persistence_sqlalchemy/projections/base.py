@@ -1,16 +1,23 @@
 """What the parts of the projections' storage share: tables, conditions, rows as objects."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, delete, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cqrs_ddd_core.ports import ProjectionVersion, VersionState
+from cqrs_ddd_core.ports import IUnitOfWork, ProjectionVersion, VersionState
+from cqrs_ddd_persistence_sqlalchemy.errors import lost_race, translated
+from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.own_transactions import OwnTransactions
 from cqrs_ddd_persistence_sqlalchemy.projections.tables import ProjectionTables
+from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
+T = TypeVar("T")
+_ATTEMPTS = 16  # of a transaction that another one got in the way of
 VERSION_COLUMNS = (
     "projection",
     "version",
@@ -29,6 +36,25 @@ class ProjectionBase(OwnTransactions):
     """The tables of projections, and what is done with them everywhere."""
 
     _tables: ProjectionTables
+
+    async def _in_transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run ``work`` in a transaction of its own, again where it lost a race for locks."""
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return await super()._in_transaction(work)
+            except DBAPIError as error:
+                if not (left and lost_race(error)):
+                    raise translated(error, "The storage of projections") from error
+        raise AssertionError
+
+    @asynccontextmanager
+    async def _joined(self, uow: IUnitOfWork | None) -> AsyncGenerator[SQLAlchemyUnitOfWork]:
+        """Yield the unit of work that is given or current, else one that commits at the end."""
+        try:
+            async with joined(self._session_factory, uow) as transaction:
+                yield transaction
+        except DBAPIError as error:
+            raise translated(error, "The storage of projections") from error
 
     async def versions(self, projection: str | None = None) -> Sequence[ProjectionVersion]:
         """Return the versions of one projection or of all, by name and version."""

@@ -12,7 +12,6 @@ from cqrs_ddd_core.ports import (
     WaitingKey,
     partition_of,
 )
-from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import now_plus
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     digest_of,
@@ -85,7 +84,7 @@ class BlockedKeys(ProjectionBase):
             "number": partition_of(failed.key, version.partitions),
             "partition_key": failed.key,
         }
-        async with joined(self._session_factory, uow) as transaction:
+        async with self._joined(uow) as transaction:
             await transaction.execute(
                 insert_missing(table, self._dialect).values({**key, **values})
             )
@@ -101,7 +100,7 @@ class BlockedKeys(ProjectionBase):
     ) -> None:
         """Have events wait behind the failed ones of their keys."""
         if events:
-            async with joined(self._session_factory, uow) as transaction:
+            async with self._joined(uow) as transaction:
                 await self._note(version, events, transaction)
 
     async def _note(
@@ -131,7 +130,7 @@ class BlockedKeys(ProjectionBase):
         """Forget events of a blocked key that were applied; return whether the key is free."""
         waiting, blocked = self._tables.waiting, self._tables.blocked
         applied = waiting.c.position.in_(list(positions))
-        async with joined(self._session_factory, uow) as transaction:
+        async with self._joined(uow) as transaction:
             await transaction.execute(delete(waiting).where(is_of(waiting, version), applied))
             left = select(waiting.c.position).where(self._behind(version, key)).limit(1)
             if (await transaction.execute(left)).first() is not None:

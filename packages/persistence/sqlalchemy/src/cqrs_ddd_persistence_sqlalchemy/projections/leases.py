@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cqrs_ddd_core.ports import (
@@ -13,8 +12,6 @@ from cqrs_ddd_core.ports import (
     ProjectionVersion,
     VersionState,
 )
-from cqrs_ddd_persistence_sqlalchemy.errors import translated
-from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import now_plus
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now, is_one_of
 from cqrs_ddd_persistence_sqlalchemy.projections.base import (
@@ -164,10 +161,7 @@ class ProjectionLeases(ProjectionBase):
             .where(table.c.epoch == epoch, table.c.position == after)
             .values(position=position)
         )
-        async with joined(self._session_factory, uow) as transaction:
-            try:
-                found = (await transaction.execute(moved)).rowcount
-            except DBAPIError as error:
-                raise translated(error, f"The checkpoint of {version}") from error
+        async with self._joined(uow) as transaction:
+            found = (await transaction.execute(moved)).rowcount
             if found != len(partitions):
                 raise ProjectionLeaseLostError(version.projection, version.version, epoch)

@@ -7,7 +7,6 @@ from sqlalchemy import BigInteger, cast, delete, exists, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cqrs_ddd_core.ports import IUnitOfWork, ProjectionVersion, VersionState
-from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now, insert_missing
 from cqrs_ddd_persistence_sqlalchemy.projections.base import (
     ProjectionBase,
@@ -141,7 +140,7 @@ class Versions(ProjectionBase):
         self, version: ProjectionVersion, uow: IUnitOfWork | None = None
     ) -> bool:
         """Make ``version`` the live one and retire the old one."""
-        async with joined(self._session_factory, uow) as transaction:
+        async with self._joined(uow) as transaction:
             connection = await transaction.connection()
             known = await self._lock(connection, version.projection)
             new, old = known.get(version.version), live_among(known)
