@@ -16,13 +16,6 @@ _RACES = 5  # lost in a row, before the events are taken for the cause
 Settled = tuple[str, Sequence[int]]
 
 
-class KeyedEvent(NamedTuple):
-    """An event and the key that it belongs to."""
-
-    stored: StoredEvent
-    key: str
-
-
 class Stretch(NamedTuple):
     """What a transaction moves a checkpoint over.
 
@@ -37,7 +30,7 @@ class Stretch(NamedTuple):
     partitions: Sequence[int]
     after: int
     position: int
-    events: Sequence[KeyedEvent]
+    events: Sequence[StoredEvent]
     waiting: Sequence[tuple[int, str]] = ()
 
 
@@ -91,9 +84,9 @@ class Applier:
         await self._take_effect(at)
         return is_free
 
-    async def _handle(self, events: Sequence[KeyedEvent], at: ProjectionContext) -> None:
+    async def _handle(self, events: Sequence[StoredEvent], at: ProjectionContext) -> None:
         handlers, hydrate = self._wiring.handlers, self._wiring.event_types.hydrate
-        for stored, _ in events:
+        for stored in events:
             at.turn_to(stored)
             done = handlers[stored.event_type](hydrate(stored.event_type, stored.payload), at)
             if inspect.isawaitable(done):

@@ -20,7 +20,7 @@ from cqrs_ddd_core.primitives.clock import current_clock, utc_now
 from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.runtime.waiting import first_of, is_set_within
-from cqrs_ddd_projections.applying import Applier, KeyedEvent, Stretch
+from cqrs_ddd_projections.applying import Applier, Stretch
 from cqrs_ddd_projections.switching import try_switch
 from cqrs_ddd_projections.wiring import Wiring
 
@@ -73,6 +73,7 @@ class VersionRunner:
         self._renew_at = self._retry_at = self._latest_at = 0.0
         self._latest = 0
         self._failures: dict[int, int] = {}
+        self._ahead: tuple[int, asyncio.Task[FeedPage]] | None = None
         self.lag = Lag()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -95,6 +96,8 @@ class VersionRunner:
                 else:
                     pause = min(pause * 2, self._settings.max_poll)
         finally:
+            if self._ahead is not None:
+                await _ended(self._ahead[1])
             await shielded(self._leave())
 
     async def _step(self, stopping: asyncio.Event) -> bool | None:
@@ -169,6 +172,19 @@ class VersionRunner:
     # -- the feed ------------------------------------------------------------------------------
 
     async def _read(self, after: int) -> FeedPage:
+        """Return the next page, and have the one behind it read meanwhile, if there is one."""
+        position, reading = self._ahead or (None, None)
+        self._ahead = None
+        if reading is not None and position != after:
+            await _ended(reading)
+            reading = None
+        page = await (reading if reading is not None else self._read_feed(after))
+        if len(page.events) == self._settings.batch_size:
+            behind = asyncio.create_task(self._read_feed(page.position))
+            self._ahead = page.position, behind
+        return page
+
+    async def _read_feed(self, after: int) -> FeedPage:
         return await self._wiring.event_store.read_feed(
             after_position=after,
             limit=self._settings.batch_size,
@@ -191,14 +207,13 @@ class VersionRunner:
         events = [event for event in page.events if event.position <= position]
         await self._apply(Stretch(group, after, position, self._own(events, group)), stopping)
 
-    def _own(self, events: Sequence[StoredEvent], group: Sequence[int]) -> list[KeyedEvent]:
-        """Return the events of a group of partitions, with their keys."""
+    def _own(self, events: Sequence[StoredEvent], group: Sequence[int]) -> Sequence[StoredEvent]:
+        """Return the events of a group of partitions."""
         key_of, partitions = self._wiring.key_of, self._version.partitions
-        keyed = [KeyedEvent(event, key_of(event)) for event in events]
         if len(group) == partitions:
-            return keyed
+            return events
         chosen = frozenset(group)
-        return [event for event in keyed if partition_of(event.key, partitions) in chosen]
+        return [event for event in events if partition_of(key_of(event), partitions) in chosen]
 
     async def _apply(self, stretch: Stretch, stopping: asyncio.Event) -> bool:
         """Apply a stretch; where it fails, halve it until the event to blame stands alone.
@@ -225,13 +240,19 @@ class VersionRunner:
         return True
 
     def _sorted_out(
-        self, events: Sequence[KeyedEvent]
-    ) -> tuple[Sequence[KeyedEvent], list[tuple[int, str]]]:
+        self, events: Sequence[StoredEvent]
+    ) -> tuple[Sequence[StoredEvent], list[tuple[int, str]]]:
         """Return the events to be applied, and those that wait behind a failed one."""
         if not self._blocked:
             return events, []
-        ready = [event for event in events if event.key not in self._blocked]
-        waiting = [(e.stored.position, e.key) for e in events if e.key in self._blocked]
+        ready: list[StoredEvent] = []
+        waiting: list[tuple[int, str]] = []
+        for event in events:
+            key = self._wiring.key_of(event)
+            if key in self._blocked:
+                waiting.append((event.position, key))
+            else:
+                ready.append(event)
         return ready, waiting
 
     def _moved(self, stretch: Stretch) -> None:
@@ -254,21 +275,22 @@ class VersionRunner:
     # -- failures ------------------------------------------------------------------------------
 
     async def _failed(
-        self, stretch: Stretch, event: KeyedEvent, error: Exception, stopping: asyncio.Event
+        self, stretch: Stretch, event: StoredEvent, error: Exception, stopping: asyncio.Event
     ) -> bool:
         """Do with an event what the policy says: try again, park its key, or stop.
 
         Returns whether what comes behind it goes on.
         """
-        lease, policy, position = self._lease, self._wiring.errors, event.stored.position
+        lease, policy, position = self._lease, self._wiring.errors, event.position
         assert lease is not None
         attempts = self._failures[position] = self._failures.get(position, 0) + 1
-        text = self._told(event.stored, error)
+        text = self._told(event, error)
         _log.warning("%s failed at %s (attempt %d)", self._version, text, attempts)
         is_last = attempts >= policy.retry.max_attempts
         if policy.then == "park":
             retry_in = None if is_last else policy.retry.delay(attempts)
-            failed = FailedEvent(position, event.key, text, attempts, retry_in)
+            key = self._wiring.key_of(event)
+            failed = FailedEvent(position, key, text, attempts, retry_in)
             await self._block(stretch, failed)
             self._moved(stretch)
             return True
@@ -312,7 +334,7 @@ class VersionRunner:
         applier = Applier(self._wiring, self._version, lease.epoch)
         for position in await self._storage.waiting(self._version, key.key):
             page = await self._wiring.event_store.read_feed(after_position=position - 1, limit=1)
-            events = [KeyedEvent(e, key.key) for e in page.events if e.position == position]
+            events = [event for event in page.events if event.position == position]
             stretch = Stretch([key.partition], at, at, events)
             try:
                 is_free = await applier.apply(stretch, settles=(key.key, [position]))
@@ -322,7 +344,7 @@ class VersionRunner:
                 attempts = key.attempts + 1 if position == key.position else 1
                 policy = self._wiring.errors.retry
                 retry_in = None if attempts >= policy.max_attempts else policy.delay(attempts)
-                text = self._told(events[0].stored, error) if events else described(error)
+                text = self._told(events[0], error) if events else described(error)
                 failed = FailedEvent(position, key.key, text, attempts, retry_in)
                 await self._block(stretch, failed)
                 return False
@@ -367,10 +389,16 @@ class VersionRunner:
         return signal.count != seen
 
 
+async def _ended(reading: "asyncio.Task[FeedPage]") -> None:
+    """End a read that nobody needs, whatever comes of it."""
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
 def _halves(stretch: Stretch) -> tuple[Stretch, Stretch]:
     middle = len(stretch.events) // 2
     first, second = stretch.events[:middle], stretch.events[middle:]
-    between = first[-1].stored.position
+    between = first[-1].position
     return (
         stretch._replace(events=first, position=between),
         stretch._replace(events=second, after=between),
