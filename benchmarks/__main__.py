@@ -12,12 +12,23 @@ from benchmarks import (
     harness,
     imports,
     mediator,
+    messaging,
+    outbox,
     projections,
     specifications,
     unit_of_work,
 )
 
-_MODULES = (imports, mediator, specifications, unit_of_work, event_store, projections)
+_MODULES = (
+    imports,
+    mediator,
+    messaging,
+    outbox,
+    specifications,
+    unit_of_work,
+    event_store,
+    projections,
+)
 
 
 def main(

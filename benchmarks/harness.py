@@ -7,16 +7,23 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Literal
 
-Work = Callable[[], Awaitable[int]]
+Work = Callable[[], Awaitable[float]]
 Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The same work twice; each returns how many units it did."""
+    """The same work twice; each returns how many units it did.
+
+    Attributes:
+        prepare: called before each, and not measured.
+        measures: each returns the seconds it has measured itself, instead of units.
+    """
 
     ours: Work
     twin: Work
+    prepare: Callable[[], Awaitable[object]] | None = None
+    measures: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,18 +84,22 @@ def groups() -> list[str]:
 async def measured(measurement: Case) -> Result:
     """Run a case: one round to warm up, then rounds of ours and the twin by turns."""
     async with measurement.open() as pair:
-        await pair.ours()
-        await pair.twin()
+        await _seconds_each(pair, pair.ours)
+        await _seconds_each(pair, pair.twin)
         ours: list[float] = []
         twin: list[float] = []
         for turn in range(measurement.rounds):
             order = [(pair.ours, ours), (pair.twin, twin)]
             for work, figures in order if turn % 2 else reversed(order):
-                figures.append(await _seconds_each(work))
+                figures.append(await _seconds_each(pair, work))
     return _result(measurement, median(ours), median(twin))
 
 
-async def _seconds_each(work: Work) -> float:
+async def _seconds_each(pair: Pair, work: Work) -> float:
+    if pair.prepare is not None:
+        await pair.prepare()
+    if pair.measures:
+        return await work()
     start = perf_counter()
     units = await work()
     return (perf_counter() - start) / units

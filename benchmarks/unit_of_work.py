@@ -22,6 +22,7 @@ from cqrs_ddd_core import (
     MiddlewareRegistry,
     OutboxMiddleware,
     repository,
+    slot_of,
 )
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyOutboxStorage,
@@ -93,7 +94,7 @@ _ORDER = (
 _OUTBOX = (
     "INSERT INTO bench_outbox (message_id, event_type, schema_version, payload, content_type, "
     "partition_key, aggregate_type, occurred_at, recorded_at, correlation_id, causation_id, "
-    "headers) VALUES ($1, $2, 1, $3, 'application/json', $4, $5, $6, $6, $7, $8, '{}')"
+    "slot, headers) VALUES ($1, $2, 1, $3, 'application/json', $4, $5, $6, $6, $7, $8, $9, '{}')"
 )
 _SELECT = "SELECT id, customer_id, total, placed_at, version FROM bench_orders WHERE id = $1"
 _UPDATE = (
@@ -113,6 +114,7 @@ async def _save_event(connection: Any, event: OrderPlaced, cause: str) -> None:
         event.occurred_at,
         cause,
         cause,
+        slot_of(f"BenchOrder/{event.aggregate_id}"),
     )
 
 

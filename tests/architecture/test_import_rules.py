@@ -33,6 +33,14 @@ VIOLATIONS = {
         "cqrs_ddd_projections",
         "from cqrs_ddd_persistence_sqlalchemy import engine",
     ),
+    "the brokers' adapters import core and their clients": (
+        "cqrs_ddd_messaging",
+        "import sqlalchemy",
+    ),
+    "the brokers' adapters do not know each other": (
+        "cqrs_ddd_messaging/rabbitmq",
+        "from cqrs_ddd_messaging import kafka",
+    ),
     "the command line imports packages, typer and rich": ("cqrs_ddd_cli", "import sqlalchemy"),
     "the example's domain knows no database": ("order_fulfilment/domain", "import sqlalchemy"),
     "the example's application knows no database": (

@@ -128,4 +128,5 @@ def _end_mariadb_connections(connection: Connection, name: str) -> None:
         (name,),
     )
     for other in others.scalars().all():
-        connection.exec_driver_sql(f"KILL SOFT CONNECTION {other}")
+        with suppress(DBAPIError):  # it has just ended by itself
+            connection.exec_driver_sql(f"KILL SOFT CONNECTION {other}")

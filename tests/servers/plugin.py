@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from tests.servers.databases import Database, mariadb_database, postgres_database
+from tests.servers.kafka import MockCluster, mock_cluster
 from tests.servers.mariadb import MARIADB
 from tests.servers.postgres import POSTGRES
-from tests.servers.search import Place, Search, Server, ServerMissing, in_ci
+from tests.servers.rabbitmq import RABBITMQ, RestartableRabbitMQ, restartable
+from tests.servers.search import (
+    Place,
+    PrivateServerUnavailable,
+    Search,
+    Server,
+    ServerMissing,
+    in_ci,
+)
+from tests.servers.sqs import sqs_endpoint
 
 TAKEN = pytest.StashKey[dict[str, str]]()
 
@@ -27,6 +37,53 @@ def mariadb_server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """A MariaDB where databases can be created."""
     with ExitStack() as stack:
         yield _find(MARIADB, stack, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(pytestconfig: pytest.Config) -> Iterator[Server]:
+    """A RabbitMQ where exchanges and queues can be declared."""
+    with ExitStack() as stack:
+        yield _find(RABBITMQ, stack, pytestconfig)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: Server) -> str:
+    """A RabbitMQ; whatever is declared there has a name of its own, and is deleted after."""
+    return rabbitmq_server.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def restartable_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RestartableRabbitMQ]:
+    """A RabbitMQ that the tests of one module may stop and start again."""
+    with ExitStack() as stack:
+        try:
+            yield restartable(stack)
+        except PrivateServerUnavailable as missing:
+            if in_ci():
+                raise
+            pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[MockCluster]:
+    """A mock cluster of Kafka; each test uses topics and groups of its own."""
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(mock_cluster())
+        except PrivateServerUnavailable as missing:
+            if in_ci():
+                raise
+            pytest.skip(str(missing))
+        pytestconfig.stash[TAKEN]["Kafka"] = f"mock cluster at {cluster.bootstrap}"
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def sqs_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The endpoint of an SQS where queues can be created."""
+    with sqs_endpoint() as (url, source):
+        pytestconfig.stash[TAKEN]["SQS"] = f"{source} at {url}"
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,15 +52,21 @@ def run(*command: str | Path) -> None:
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], *, log: Path, ready: Callable[[], bool], end: signal.Signals
-) -> Generator[None]:
-    """Run a server until the block ends.
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    ready: Callable[[], bool],
+    end: signal.Signals,
+    env: Mapping[str, str] | None = None,
+) -> Generator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends, in a process group of its own.
 
     Args:
         command: the server, in the foreground.
         log: the file for its output.
         ready: whether it serves.
         end: the signal that ends it.
+        env: more variables for its environment.
 
     Raises:
         PrivateServerUnavailable: it ended, or served nothing within half a minute.
@@ -70,13 +76,14 @@ def running(
             [*_dies_with_us(end), *command],
             user=server_user(),
             cwd="/",
+            env={**os.environ, **(env or {})},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C ends the tests first, then the server
         )
     try:
         _wait_until_ready(process, ready, log)
-        yield
+        yield process
     finally:
         process.send_signal(end)
         try:

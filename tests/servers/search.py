@@ -39,6 +39,12 @@ class PrivateServerUnavailable(Exception):  # noqa: N818  (a normal outcome of t
     """A private server cannot be started on this machine."""
 
 
+def answers_query(url: URL) -> None:
+    """Fail unless a database answers."""
+    with connected(url) as connection:
+        connection.exec_driver_sql("SELECT 1")
+
+
 @dataclass(frozen=True)
 class Place:
     """One kind of server and how it is found.
@@ -49,6 +55,7 @@ class Place:
         driver: the synchronous SQLAlchemy driver that the fixtures use.
         default: where it listens when installed as packaged.
         start: starts a private one; the stack ends it.
+        check: fails unless the server answers; by a query where it is a database.
     """
 
     name: str
@@ -56,6 +63,7 @@ class Place:
     driver: str
     default: URL
     start: Callable[[ExitStack], Server]
+    check: Callable[[URL], None] = answers_query
 
 
 @dataclass
@@ -86,8 +94,8 @@ class Search:
         url = make_url(given).set(drivername=self.place.driver)
         url = url if url.database else url.set(database=self.place.default.database)
         try:
-            _check(url)
-        except SQLAlchemyError as error:
+            self.place.check(url)
+        except (SQLAlchemyError, OSError) as error:
             shown = url.render_as_string(hide_password=True)
             message = f"{self.place.variable} names {shown}, which does not answer: {error}"
             raise ServerUnusable(message) from error
@@ -99,8 +107,8 @@ class Search:
             self.reasons.append(f"nothing listens at {url.host}:{url.port}")
             return None
         try:
-            _check(url)
-        except SQLAlchemyError:
+            self.place.check(url)
+        except (SQLAlchemyError, OSError):
             self.reasons.append(f"{url.host}:{url.port} refuses {url.username} without a password")
             return None
         return Server(url, "running server")
@@ -129,8 +137,3 @@ def _listens(url: URL) -> bool:
     with closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex((url.host, url.port)) == 0
-
-
-def _check(url: URL) -> None:
-    with connected(url) as connection:
-        connection.exec_driver_sql("SELECT 1")

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from cqrs_ddd_core import InMemoryDatabase, InMemoryOutboxStorage, InMemoryUnitOfWork
+from cqrs_ddd_core import (
+    InMemoryDatabase,
+    InMemoryInboxStorage,
+    InMemoryOutboxStorage,
+    InMemoryUnitOfWork,
+)
 from order_fulfilment.application import (
     Application,
     GetSalesReport,
@@ -44,7 +49,7 @@ def outbox() -> InMemoryOutboxStorage:
 def shop(outbox: InMemoryOutboxStorage) -> Application:
     """The shop in memory."""
     database = InMemoryDatabase()
-    return build_application(lambda: ShopInMemory(database), outbox)
+    return build_application(lambda: ShopInMemory(database), outbox, InMemoryInboxStorage())
 
 
 @pytest.fixture

@@ -152,6 +152,20 @@ async def test_the_phases_of_events_do_their_work(
     assert json.loads(message.payload)["lines"][0]["quantity"] == -4
 
 
+async def test_money_goes_back_once_for_each_cancellation_on_every_database(
+    database_url: str, csv_file: CsvFile
+) -> None:
+    async with open_shop(database_url) as shop:
+        await take_in(shop, csv_file(SALE, BACK))
+        await shop.outbox.start()
+        await shop.outbox.drained()
+        assert await shop.outbox.get_pending() == []
+        async with shop.uow_factory() as uow:
+            [refund] = await uow.refunds.list_all()
+    assert (refund.invoice, refund.customer_id) == ("C536367", 17850)
+    assert refund.amount == Decimal("13.56")
+
+
 async def test_rows_of_one_invoice_need_not_stand_together(
     shop: Application, csv_file: CsvFile, report_of: ReportOf
 ) -> None:

@@ -22,6 +22,7 @@ from order_fulfilment.infrastructure.retail_file import RetailFile
 
 async def run():
     async with open_shop(sys.argv[1]) as shop:
+        await shop.outbox.start()
         file = RetailFile(Path(sys.argv[2]))
         tell = lambda line: print(line, flush=True)
         await import_file(shop.mediator, file, tell, rows_per_commit=20)
@@ -61,11 +62,17 @@ async def test_nothing_is_lost_or_doubled_when_a_run_is_killed_again_and_again(
     assert kills == 3
     assert 0 < reported < file.lines
     async with open_shop(database_url) as shop:
+        await shop.outbox.start()
         await import_file(shop.mediator, file)
+        await shop.outbox.drained()
         rejects = (await shop.mediator.query(ListRejects(file=file.id))).result
         report = (await shop.mediator.query(GetSalesReport())).result
-        messages = await shop.outbox.get_pending(limit=10_000)
+        messages = await shop.outbox.get_pending()
+        async with shop.uow_factory() as uow:
+            refunds = await uow.refunds.list_all()
     expected = recompute([sample], {(sample.name, row.number) for row in rejects})
     top = [(product.stock_code, product.net_revenue) for product in report.top_products]
     assert {**dict(report), "top_products": top} == expected
-    assert len(messages) == report.cancellations
+    assert messages == []
+    assert len(refunds) == len({refund.invoice for refund in refunds}) == report.cancellations
+    assert -sum(refund.amount for refund in refunds) == report.refunds

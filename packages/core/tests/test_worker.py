@@ -30,8 +30,8 @@ SLOWLY = RetryPolicy(max_attempts=1000, base_delay=1.0, max_delay=8.0)
 
 @pytest.fixture
 def clock() -> Iterator[ManualClock]:
-    with use_clock(ManualClock()) as clock:
-        assert isinstance(clock, ManualClock)
+    clock = ManualClock()
+    with use_clock(clock):
         yield clock
 
 

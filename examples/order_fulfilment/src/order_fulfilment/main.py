@@ -80,8 +80,10 @@ async def _import(path: Path, database: str, rejects: Path) -> None:
     file, console = RetailFile(path), Console()
     check_rejects(rejects, path)
     async with open_shop(database) as shop:
+        await shop.outbox.start()
         with progress_bar(console, file.name, file.lines) as advance:
             status = await import_file(shop.mediator, file, advance)
+        await shop.outbox.drained()
         write_rejects(rejects, (await shop.mediator.query(ListRejects(file=file.id))).result)
         _show(console, file.name, status, shop.notifications.sent, rejects)
 

@@ -55,6 +55,10 @@ _NAMES = {
     "order_lines",
     "addresses",
     "outgoing",
+    "outgoing_blocked",
+    "outgoing_parked",
+    "outgoing_relays",
+    "outgoing_slots",
     "idempotency_keys",
     "closed_accounts",
     "numbers",
@@ -193,4 +197,4 @@ def test_an_empty_unit_of_work_has_no_tables() -> None:
 async def test_a_storage_is_made_with_the_session_factory_of_its_engine(sql: Sql) -> None:
     outbox = SQLAlchemyOutboxStorage(create_session_factory(sql.engine), table="mine")
     await create_schema(sql.engine, outbox)
-    assert await _tables(sql) == {"mine"}
+    assert await _tables(sql) == {table.name for table in outbox.tables}

@@ -121,7 +121,7 @@ async def test_ten_thousand_aggregates_and_messages_go_in_one_transaction(sql: S
         for number in range(MANY):
             await uow.accounts.add(Account(id=f"a-{number:05}", balance=number))
         await bank.outbox.save_messages(_messages(MANY), uow)
-    outbox = bank.outbox.table
+    outbox = bank.outbox.tables[0]
     async with bank.uow() as uow:
         assert await (await uow.accounts.search()).total_count() == MANY
         found = (await uow.execute(select(outbox.c.message_id).order_by(outbox.c.id))).scalars()

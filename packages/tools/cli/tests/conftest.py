@@ -74,32 +74,32 @@ class Shop:
 
     def saves(self, *messages: tuple[str, str, str], age: timedelta = timedelta(0)) -> None:
         """Save messages: id, type and key of each."""
-        rows = [
-            OutboxMessage(
-                message_id=message_id,
-                event_type=event_type,
-                partition_key=key,
-                payload=b"{}",
-                occurred_at=utc_now() - age,
-            )
-            for message_id, event_type, key in messages
-        ]
+        rows = [message(*each, age) for each in messages]
         self.do(lambda shop: shop.outbox.save_messages(rows))
 
     def relays(self, *, away_for: Sequence[str] = ()) -> None:
         """Have everything delivered that can be; what fails is a dead letter at once."""
+        self.do(lambda shop: self.deliver(shop.outbox, away_for))
+
+    async def deliver(self, outbox: Any, away_for: Sequence[str] = ()) -> None:
         self.broker.away_for = set(away_for)
-
-        async def deliver(shop: Any) -> None:
-            async with OutboxService(shop.outbox, self.broker, max_retries=0) as service:
-                await service.drain()
-                await service.drain()  # what waited behind a discarded message
-
-        self.do(deliver)
+        async with OutboxService(outbox, self.broker, max_retries=0) as service:
+            await service.drain()
+            await service.drain()  # what waited behind a discarded message
 
     def run(self, *arguments: str, answer: str | None = None) -> Result:
         """Run the command on this application, as a person types it."""
         return CliRunner().invoke(app, [*arguments, *self.target], input=answer)
+
+
+def message(message_id: str, event_type: str, key: str, age: timedelta) -> OutboxMessage:
+    return OutboxMessage(
+        message_id=message_id,
+        event_type=event_type,
+        partition_key=key,
+        payload=b"{}",
+        occurred_at=utc_now() - age,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,27 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def sql_shop(url: str) -> Shop:
+    @asynccontextmanager
+    async def open_shop(*, new: bool = False) -> AsyncGenerator[Any]:
+        engine = create_engine(url)
+        session_factory = create_session_factory(engine)
+        outbox = SQLAlchemyOutboxStorage(session_factory, archive=True)
+        inbox = SQLAlchemyInboxStorage(session_factory)
+        if new:
+            await create_schema(engine, outbox, inbox)
+        yield SimpleNamespace(outbox=outbox, inbox=inbox)
+        await engine.dispose()
+
+    async def make_tables() -> None:
+        async with open_shop(new=True):
+            pass
+
+    asyncio.run(make_tables())
+    return Shop(open_shop, ["--database", url])
+
+
+@pytest.fixture
 def memory_shop(module: ModuleType) -> Shop:
     storage = SimpleNamespace(
         outbox=InMemoryOutboxStorage(archive=True), inbox=InMemoryInboxStorage()
@@ -131,31 +152,10 @@ def memory_shop(module: ModuleType) -> Shop:
     return Shop(open_shop, ["--app", f"{MODULE}:open_shop"])
 
 
-def sql_shop(url: str) -> Shop:
-    @asynccontextmanager
-    async def open_shop() -> AsyncGenerator[Any]:
-        engine = create_engine(url)
-        session_factory = create_session_factory(engine)
-        outbox = SQLAlchemyOutboxStorage(session_factory, archive=True)
-        inbox = SQLAlchemyInboxStorage(session_factory)
-        await create_schema(engine, outbox, inbox)
-        yield SimpleNamespace(outbox=outbox, inbox=inbox)
-        await engine.dispose()
-
-    shop = Shop(open_shop, ["--database", url])
-    shop.do(_nothing)
-    return shop
-
-
-async def _nothing(_: Any) -> None:
-    """Opening makes the tables."""
-
-
-@pytest.fixture(params=["memory", "sqlite_url", "postgres_url"])
-def shop(request: pytest.FixtureRequest, module: ModuleType) -> Shop:
-    if request.param == "memory":
-        return memory_shop(module)
-    return sql_shop(request.getfixturevalue(request.param))
+@pytest.fixture(params=["memory_shop", "sqlite_url", "postgres_url"])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    found: Shop | str = request.getfixturevalue(request.param)
+    return found if isinstance(found, Shop) else sql_shop(found)
 
 
 @pytest.fixture

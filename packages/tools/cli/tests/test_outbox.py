@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Shop
+from .conftest import Shop, message
 
 PLACED, SHIPPED = "OrderPlaced", "OrderShipped"
 
@@ -14,16 +14,21 @@ PLACED, SHIPPED = "OrderPlaced", "OrderShipped"
 @pytest.fixture
 def troubled(shop: Shop) -> Shop:
     """Two keys with a dead letter, one of them with two messages behind it, and one that is new."""
-    shop.saves(
+    old = [
         ("m-1", PLACED, "Order/1"),
         ("m-2", SHIPPED, "Order/1"),
         ("m-3", SHIPPED, "Order/1"),
         ("m-4", PLACED, "Order/2"),
         ("m-5", SHIPPED, "Order/3"),
-        age=timedelta(hours=2, minutes=1),
-    )
-    shop.relays(away_for=["Order/1", "Order/2"])
-    shop.saves(("m-6", PLACED, "Order/4"))
+    ]
+    age = timedelta(hours=2, minutes=1)
+
+    async def make_trouble(opened: Any) -> None:
+        await opened.outbox.save_messages([message(*each, age) for each in old])
+        await shop.deliver(opened.outbox, ["Order/1", "Order/2"])
+        await opened.outbox.save_messages([message("m-6", PLACED, "Order/4", timedelta(0))])
+
+    shop.do(make_trouble)
     return shop
 
 
@@ -218,8 +223,10 @@ class TestRedrive:
             (["m-1", "--type", PLACED], "Choose in one way"),
         ],
     )
-    def test_it_wants_one_way_to_choose(self, shop: Shop, arguments: list[str], said: str) -> None:
-        result = shop.run("outbox", "redrive", *arguments)
+    def test_it_wants_one_way_to_choose(
+        self, memory_shop: Shop, arguments: list[str], said: str
+    ) -> None:
+        result = memory_shop.run("outbox", "redrive", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert said in result.stderr
 
@@ -258,11 +265,11 @@ class TestPurge:
 
     @pytest.mark.parametrize("age", ["7", "a week", "-1d", "99999999999w"])
     def test_an_age_that_is_none_is_refused_with_how_to_write_it(
-        self, shop: Shop, age: str
+        self, memory_shop: Shop, age: str
     ) -> None:
-        result = shop.run("outbox", "purge", f"--older-than={age}")
+        result = memory_shop.run("outbox", "purge", f"--older-than={age}")
         assert result.exit_code == 2
         assert "--older-than" in result.stderr
 
-    def test_an_age_must_be_given(self, shop: Shop) -> None:
-        assert shop.run("outbox", "purge").exit_code == 2
+    def test_an_age_must_be_given(self, memory_shop: Shop) -> None:
+        assert memory_shop.run("outbox", "purge").exit_code == 2

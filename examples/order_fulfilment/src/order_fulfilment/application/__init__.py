@@ -10,7 +10,7 @@ from order_fulfilment.application.queries import (
     ListRejects,
     SalesReport,
 )
-from order_fulfilment.application.read_side import FileImport, RejectedRow, SalesLine
+from order_fulfilment.application.read_side import FileImport, Refund, RejectedRow, SalesLine
 from order_fulfilment.application.repositories import ShopRepositories
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "InvoiceFile",
     "ListRejects",
     "Notifications",
+    "Refund",
     "RejectedRow",
     "Row",
     "SalesLine",

@@ -6,12 +6,18 @@ from typing import NamedTuple
 from cqrs_ddd_core import (
     EventPhase,
     HandlerRegistry,
-    IOutboxStorage,
+    IInboxStorage,
     Mediator,
     MiddlewareRegistry,
     OutboxMiddleware,
     RetryMiddleware,
     RetryPolicy,
+)
+from cqrs_ddd_core.cqrs.outbox import (
+    BufferedOutbox,
+    DurableHandlerPublisher,
+    RelayableOutbox,
+    RelaySettings,
 )
 from order_fulfilment.application.command_handlers import (
     ImportRowsHandler,
@@ -37,18 +43,18 @@ from order_fulfilment.domain import CancellationRecorded, LinesRecorded, OrderPl
 
 
 class Application(NamedTuple):
-    """The shop, ready for messages."""
+    """The shop, ready for messages; what waits in the outbox is delivered once it is started."""
 
     mediator: Mediator
     uow_factory: Callable[[], ShopRepositories]
-    outbox: IOutboxStorage
+    outbox: BufferedOutbox
     notifications: Notifications
 
 
 def build_application(
-    uow_factory: Callable[[], ShopRepositories], outbox: IOutboxStorage
+    uow_factory: Callable[[], ShopRepositories], storage: RelayableOutbox, inbox: IInboxStorage
 ) -> Application:
-    """Return the shop on the store that ``uow_factory`` and ``outbox`` belong to."""
+    """Return the shop on the store that ``uow_factory``, outbox and inbox belong to."""
     registry, notifications = HandlerRegistry(), Notifications()
     registry.register_command_handler(RecordOrder, record_order)
     registry.register_command_handler(RecordCancellation, record_cancellation)
@@ -58,7 +64,14 @@ def build_application(
     registry.register_query_handler(GetSalesReport, get_sales_report)
     registry.register_event_handler(LinesRecorded, add_sales_lines, phase=EventPhase.IN_TRANSACTION)
     registry.register_event_handler(OrderPlaced, notifications, phase=EventPhase.AFTER_COMMIT)
-    registry.register_event_handler(CancellationRecorded, pay_back, phase=EventPhase.DURABLE)
+    registry.register_event_handler(
+        CancellationRecorded, pay_back, phase=EventPhase.DURABLE, name="pay-back"
+    )
+    outbox = BufferedOutbox(
+        storage=storage,
+        broker=DurableHandlerPublisher(lambda: mediator, inbox),
+        settings=RelaySettings(lease=2.0),  # a run that was killed holds up the next no longer
+    )
     middlewares = MiddlewareRegistry(
         [
             RetryMiddleware(RetryPolicy(max_attempts=20)),

@@ -1,13 +1,9 @@
 """What follows from events, in each phase."""
 
-import logging
-
 from cqrs_ddd_core import EventHandler
-from order_fulfilment.application.read_side import SalesLine
+from order_fulfilment.application.read_side import Refund, SalesLine
 from order_fulfilment.application.repositories import ShopRepositories
 from order_fulfilment.domain import CancellationRecorded, LinesRecorded, OrderPlaced
-
-_log = logging.getLogger(__name__)
 
 
 async def add_sales_lines(event: LinesRecorded, uow: ShopRepositories) -> None:
@@ -28,7 +24,9 @@ class Notifications(EventHandler[OrderPlaced]):
         self.sent += event.customer_id is not None
 
 
-async def pay_back(event: CancellationRecorded) -> None:
-    """DURABLE: money goes back, so the event waits in the outbox until this has succeeded."""
-    amount = -sum(line.amount for line in event.lines)
-    _log.info("Pay back %s for %s", amount, event.aggregate_id)
+async def pay_back(event: CancellationRecorded, uow: ShopRepositories) -> None:
+    """DURABLE: money goes back once, however often this is interrupted and repeated.
+
+    The inbox notes in the same transaction that this event has been dealt with.
+    """
+    await uow.refunds.add(Refund.of(event))

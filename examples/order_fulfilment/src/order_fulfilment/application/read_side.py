@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from cqrs_ddd_core import AggregateRoot, AggregateRootMixin, InvariantViolationError
-from order_fulfilment.domain import Line, LineKind
+from cqrs_ddd_core import AggregateRoot, AggregateRootMixin, InvariantViolationError, new_id
+from order_fulfilment.domain import CancellationRecorded, Line, LineKind
 
 
 @dataclass
@@ -35,6 +35,22 @@ class SalesLine(AggregateRootMixin):
             quantity=line.quantity,
             amount=line.amount,
         )
+
+
+@dataclass
+class Refund(AggregateRootMixin):
+    """Money that went back to a customer. Each has an id of its own: a second one would show."""
+
+    id: str
+    invoice: str
+    customer_id: int | None
+    amount: Decimal
+
+    @classmethod
+    def of(cls, event: CancellationRecorded) -> "Refund":
+        """Return the refund for the lines of a cancellation."""
+        amount = -sum((line.amount for line in event.lines), Decimal(0))
+        return cls(new_id(), event.aggregate_id or "", event.customer_id, amount)
 
 
 @dataclass

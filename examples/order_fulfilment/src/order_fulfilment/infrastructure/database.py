@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from cqrs_ddd_core import CQRSDDDError, repository
 from cqrs_ddd_persistence_sqlalchemy import (
     AggregateMapping,
+    SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     SQLAlchemyUnitOfWork,
     create_engine,
@@ -56,9 +57,14 @@ async def open_shop(url: str) -> AsyncGenerator[Application]:
     try:
         session_factory = create_session_factory(engine)
         outbox = SQLAlchemyOutboxStorage(session_factory)
+        inbox = SQLAlchemyInboxStorage(session_factory)
         with _unreachable(target):
-            await create_schema(engine, ShopUnitOfWork, outbox)
-        yield build_application(lambda: ShopUnitOfWork(session_factory), outbox)
+            await create_schema(engine, ShopUnitOfWork, outbox, inbox)
+        shop = build_application(lambda: ShopUnitOfWork(session_factory), outbox, inbox)
+        try:
+            yield shop
+        finally:
+            await shop.outbox.stop()
     finally:
         await engine.dispose()
 

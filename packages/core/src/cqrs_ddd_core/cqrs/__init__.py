@@ -6,7 +6,9 @@ from cqrs_ddd_core.cqrs.concurrency import CriticalSection
 from cqrs_ddd_core.cqrs.context import (
     get_causation_id,
     get_correlation_id,
+    get_tenant_id,
     with_correlation_context,
+    with_tenant,
 )
 from cqrs_ddd_core.cqrs.errors import (
     EventCascadeError,
@@ -93,8 +95,10 @@ __all__ = [
     "get_correlation_id",
     "get_current_uow",
     "get_hook_registry",
+    "get_tenant_id",
     "handler_chain",
     "repository",
     "set_hook_registry",
     "with_correlation_context",
+    "with_tenant",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cqrs_ddd_core.primitives.message_context import MessageContext, current_context
 
@@ -40,3 +41,27 @@ def with_correlation_context(
         yield context
     finally:
         current_context.reset(token)
+
+
+_tenant: ContextVar[str | None] = ContextVar("cqrs_ddd_tenant", default=None)
+
+
+def get_tenant_id() -> str | None:
+    """Return the tenant for whom work goes on here, if any."""
+    return _tenant.get()
+
+
+@contextmanager
+def with_tenant(tenant_id: str | None) -> Generator[None]:
+    """Work for a tenant inside the block; messages that leave carry its id.
+
+    Example:
+        >>> with with_tenant("t-1"):
+        ...     get_tenant_id()
+        't-1'
+    """
+    token = _tenant.set(tenant_id)
+    try:
+        yield
+    finally:
+        _tenant.reset(token)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
-from cqrs_ddd_core.cqrs.context import get_correlation_id
+from cqrs_ddd_core.cqrs.context import get_correlation_id, get_tenant_id
 from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
@@ -54,4 +54,5 @@ def outbox_message(event: object, codec: IMessageCodec) -> OutboxMessage:
         aggregate_type=aggregate_type,
         correlation_id=getattr(event, "correlation_id", None) or get_correlation_id(),
         causation_id=getattr(event, "causation_id", None),
+        tenant_id=getattr(event, "tenant_id", None) or get_tenant_id(),
     )

@@ -20,6 +20,13 @@ from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
 from cqrs_ddd_core.ports.lock_strategy import ActiveLock, ILease, ILockStrategy
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
+from cqrs_ddd_core.ports.message_consumer import (
+    BrokerUnavailableError,
+    Delivery,
+    IMessageConsumer,
+    ISubscription,
+    UnreadableMessageError,
+)
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_operations import (
@@ -71,8 +78,10 @@ __all__ = [
     "ActiveLock",
     "Aggregation",
     "BlockedKey",
+    "BrokerUnavailableError",
     "Change",
     "DeadLetter",
+    "Delivery",
     "DueKey",
     "DueKeys",
     "DuplicateMessageError",
@@ -94,6 +103,7 @@ __all__ = [
     "ILease",
     "ILockStrategy",
     "IMessageCodec",
+    "IMessageConsumer",
     "IMessagePublisher",
     "IMiddleware",
     "IOutboxOperations",
@@ -106,6 +116,7 @@ __all__ = [
     "IReadModelWriter",
     "IRepository",
     "ISpecification",
+    "ISubscription",
     "IUnitOfWork",
     "IUpcaster",
     "IValidator",
@@ -129,6 +140,7 @@ __all__ = [
     "StoredEvent",
     "StreamAppend",
     "StreamId",
+    "UnreadableMessageError",
     "VersionState",
     "VersionStatus",
     "WaitingBatch",

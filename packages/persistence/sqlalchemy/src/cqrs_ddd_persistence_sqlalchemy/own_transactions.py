@@ -43,6 +43,15 @@ class OwnTransactions:
 
         return await self._reading(work)
 
+    async def _change(self, statement: Executable) -> int:
+        """Run one statement that writes and commits; return how many rows it changed."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        is_sqlite = self._dialect.name == "sqlite"
+        return await (self._in_transaction(work) if is_sqlite else self._reading(work))
+
     async def _reading(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run ``work``, which reads: without BEGIN, or on SQLite without the lock of a writer."""
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}

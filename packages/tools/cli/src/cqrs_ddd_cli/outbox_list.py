@@ -16,7 +16,7 @@ _STYLES: dict[State, str] = {"dead letter": "bold red", "retrying": "yellow"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedMessage:
     """A message that is not delivered yet.
 
     Attributes:
@@ -38,12 +38,12 @@ def entries_of(
     messages: Sequence[OutboxMessage],
     retrying: Sequence[RetryingMessage],
     dead: Sequence[DeadLetter],
-) -> list[Entry]:
+) -> list[ListedMessage]:
     """Return ``messages`` with what is known of each."""
-    failed: dict[str, Entry] = {}
+    failed: dict[str, ListedMessage] = {}
     for each in (*retrying, *dead):
         is_dead = isinstance(each, DeadLetter)
-        failed[each.message.message_id] = Entry(
+        failed[each.message.message_id] = ListedMessage(
             each.message,
             "dead letter" if is_dead else "retrying",
             each.attempts,
@@ -53,12 +53,12 @@ def entries_of(
     blocked = {entry.message.partition_key for entry in failed.values()} - {""}
     return [
         failed.get(message.message_id)
-        or Entry(message, "parked" if message.partition_key in blocked else "waiting")
+        or ListedMessage(message, "parked" if message.partition_key in blocked else "waiting")
         for message in messages
     ]
 
 
-def entry_as_data(entry: Entry) -> dict[str, Any]:
+def entry_as_data(entry: ListedMessage) -> dict[str, Any]:
     """Return an entry as data."""
     return {
         **message_as_data(entry.message),
@@ -69,7 +69,7 @@ def entry_as_data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def show_entries(entries: Sequence[Entry]) -> None:
+def show_entries(entries: Sequence[ListedMessage]) -> None:
     """Print entries as a table."""
     table = message_table("Not delivered yet, the oldest first", "age", "state", "tries")
     for entry in entries:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from cqrs_ddd_core.cqrs.context import current_context
 from cqrs_ddd_core.cqrs.outbox.relay import Relay, boot_time
 from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.scope import current_scope
@@ -19,6 +18,7 @@ from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLost
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.worker_part import Progress
+from cqrs_ddd_core.primitives.message_context import current_context
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 

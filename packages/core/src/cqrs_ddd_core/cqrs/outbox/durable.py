@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import cast
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.cqrs.context import with_correlation_context
@@ -159,7 +160,7 @@ class DurableHandlerPublisher:
             self._refuse_unknown(message.event_type)
             return
         event_class, handlers = found
-        event = self._codec.decode(event_class, message.payload)
+        event = self._codec.decode(cast("type[object]", event_class), message.payload)
         failures: list[Exception] = []
         for handler in handlers:
             if message.message_id in handled.get(handler.name, ()):

@@ -1,5 +1,6 @@
 """What the parts of the outbox on SQL share: tables, engine, short transactions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping
@@ -26,7 +27,8 @@ def message_of(row: RowMapping) -> OutboxMessage:
     return OutboxMessage(**{name: row[name] for name in MESSAGE_COLUMNS})
 
 
-def waiting_of(row: RowMapping) -> WaitingMessage:
-    """Return the message that a row holds, in its place."""
-    slot: Any = row["slot"]
-    return WaitingMessage(row["id"], slot if slot >= 0 else -1 - slot, message_of(row))
+def waiting_of(row: Sequence[Any]) -> WaitingMessage:
+    """Return the message that a row holds, in its place: id, slot, then ``MESSAGE_COLUMNS``."""
+    position, slot, *values = row
+    message = OutboxMessage(**dict(zip(MESSAGE_COLUMNS, values, strict=True)))
+    return WaitingMessage(position, slot if slot >= 0 else -1 - slot, message)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Executable,
+    Integer,
     Select,
     any_,
     bindparam,
@@ -72,7 +73,7 @@ class OutboxRelaying(OutboxBase):
         found = await self._query(rows)
         # SQLite has one writer, so positions appear in order; of MariaDB's nothing is known.
         oldest = _ALL_SEEN if self._dialect.name == "sqlite" else 0
-        return WaitingBatch([waiting_of(row) for row in found.mappings()], oldest, _ALL_SEEN)
+        return WaitingBatch([waiting_of(row) for row in found], oldest, _ALL_SEEN)
 
     def _waiting(
         self, slots: Collection[int], after: int, limit: int, without: Collection[str]
@@ -100,10 +101,11 @@ class OutboxRelaying(OutboxBase):
             .order_by(waiting.c.id)
         )
         found = await self._query(statement)
-        lines = found.mappings().all()
-        oldest = lines[0]["oldest"] if await self._numbers_come_first() else 0
-        messages = [waiting_of(line) for line in lines if line["id"] is not None]
-        return WaitingBatch(messages, oldest, lines[0]["next"])
+        lines: Sequence[Any] = found.all()
+        oldest: int = lines[0][0] if await self._numbers_come_first() else 0
+        is_empty = lines[0][2] is None  # the outer join's row without a message
+        messages = [] if is_empty else [waiting_of(line[2:]) for line in lines]
+        return WaitingBatch(messages, oldest, lines[0][1])
 
     async def _numbers_come_first(self) -> bool:
         """Whether the table's default is the one that makes transaction numbers tell (see tables).
@@ -134,9 +136,10 @@ class OutboxRelaying(OutboxBase):
         """Return at most ``limit`` blocked keys of ``slots`` that are to be tried now."""
         table, messages = self._tables.blocked, self._tables.messages
         mine = is_one_of(table.c.slot, slots, self._dialect)
-        columns = [messages.c.id, *(messages.c[name] for name in MESSAGE_COLUMNS)]
+        names = ("id", "slot", *MESSAGE_COLUMNS)
+        columns = [messages.c[name] for name in names]
         keys = (
-            select(table.c.order_key, table.c.slot, table.c.head, table.c.attempts, *columns)
+            select(table.c.order_key, table.c.slot, table.c.attempts, *columns)
             .outerjoin(messages, messages.c.id == table.c.head)
             .where(mine, table.c.due_at <= epoch_now())
             .order_by(table.c.due_at)
@@ -147,12 +150,12 @@ class OutboxRelaying(OutboxBase):
         )
 
         async def work(connection: AsyncConnection) -> DueKeys:
-            found = (await connection.execute(keys)).mappings().all()
+            found: Sequence[Any] = (await connection.execute(keys)).all()
             next_in = (await connection.execute(later)).scalar()
             due = [
                 DueKey(
-                    BlockedKey(row["order_key"], row["slot"], row["id"], row["attempts"]),
-                    waiting_of(row) if row["id"] is not None else None,
+                    BlockedKey(row[0], row[1], row[3], row[2]),
+                    waiting_of(row[3:]) if row[3] is not None else None,
                 )
                 for row in found
             ]
@@ -204,7 +207,7 @@ class OutboxRelaying(OutboxBase):
         gone = (
             delete(messages)
             .where(messages.c.id == any_(delivered), exists(select(lease.c.id)))
-            .returning(literal_column("1"))
+            .returning(literal_column("1", Integer()))
             .cte("gone")
         )
         return select(exists(select(lease.c.id))).add_cte(gone)

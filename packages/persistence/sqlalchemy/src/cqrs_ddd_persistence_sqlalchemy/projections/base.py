@@ -74,7 +74,7 @@ class ProjectionBase(OwnTransactions):
         rows = await connection.execute(self._select(projection).with_for_update())
         return {row["version"]: version_of(row) for row in rows.mappings()}
 
-    async def _change(
+    async def _set(
         self, connection: AsyncConnection, version: ProjectionVersion, **values: Any
     ) -> None:
         table = self._tables.versions

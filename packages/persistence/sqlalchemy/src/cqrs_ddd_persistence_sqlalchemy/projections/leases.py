@@ -86,7 +86,7 @@ class ProjectionLeases(ProjectionBase):
             own = update(workers).where(is_of(workers, version), workers.c.epoch == epoch)
             await connection.execute(own.values(until=now_plus(ttl)))
             return
-        await self._change(connection, version, last_epoch=epoch)
+        await self._set(connection, version, last_epoch=epoch)
         await connection.execute(
             insert(workers).values(
                 projection=version.projection,

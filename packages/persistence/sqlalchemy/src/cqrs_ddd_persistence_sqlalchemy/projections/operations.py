@@ -78,7 +78,7 @@ class ProjectionOperations(ProjectionBase):
         async def work(connection: AsyncConnection) -> bool:
             known = await self._lock(connection, projection)
             for version in known.values():
-                await self._change(connection, version, is_paused=True)
+                await self._set(connection, version, is_paused=True)
                 await self._end_leases(connection, version)
             return bool(known)
 
@@ -92,7 +92,7 @@ class ProjectionOperations(ProjectionBase):
         async def work(connection: AsyncConnection) -> None:
             await self._lock(connection, version.projection)
             if (await connection.execute(own)).first() is not None:
-                await self._change(
+                await self._set(
                     connection, version, error=error.replace("\0", "\N{SYMBOL FOR NULL}")
                 )
                 await self._end_leases(connection, version)
@@ -105,7 +105,7 @@ class ProjectionOperations(ProjectionBase):
         async def work(connection: AsyncConnection) -> bool:
             known = await self._lock(connection, projection)
             for version in known.values():
-                await self._change(connection, version, is_paused=False, error=None)
+                await self._set(connection, version, is_paused=False, error=None)
             return bool(known)
 
         return await self._in_transaction(work)

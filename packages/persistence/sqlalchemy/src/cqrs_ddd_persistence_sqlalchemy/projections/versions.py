@@ -92,7 +92,7 @@ class Versions(ProjectionBase):
         async def work(connection: AsyncConnection) -> bool:
             for version in (await self._lock(connection, projection)).values():
                 if version.state is BUILDING and version.effects_after is None:
-                    await self._change(connection, version, state=RETIRED.value, ends_at=0)
+                    await self._set(connection, version, state=RETIRED.value, ends_at=0)
                     await self._end_leases(connection, version)
                     return True
             return False
@@ -116,8 +116,8 @@ class Versions(ProjectionBase):
             await self._end_leases(connection, new)
             await self._end_leases(connection, old)
             end = max((await self._positions(connection, old)).values())  # now nobody moves it
-            await self._change(connection, new, effects_after=end)
-            await self._change(connection, old, ends_at=end)
+            await self._set(connection, new, effects_after=end)
+            await self._set(connection, old, ends_at=end)
             return True
 
         return await self._in_transaction(work)
@@ -149,8 +149,8 @@ class Versions(ProjectionBase):
             if min((await self._positions(connection, new)).values()) < new.effects_after:
                 return False
             if old is not None:
-                await self._change(connection, old, state=RETIRED.value)
-            await self._change(connection, new, state=LIVE.value)
+                await self._set(connection, old, state=RETIRED.value)
+            await self._set(connection, new, state=LIVE.value)
             return True
 
     async def is_finished(self, version: ProjectionVersion) -> bool:

@@ -1,0 +1,202 @@
+"""Kafka keeps the promises of a broker, as far as librdkafka's mock cluster can tell."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
+from cqrs_ddd_core.testing import until
+from cqrs_ddd_messaging.kafka import KafkaConfig, KafkaConsumer, KafkaPublisher
+from cqrs_ddd_messaging.kafka.client import PREFIX, aiokafka
+from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
+from tests.servers.kafka import OFFSET_COMMIT, PRODUCE, MockCluster
+
+NOT_ENOUGH_REPLICAS, REBALANCE_IN_PROGRESS, MESSAGE_TOO_LARGE = 19, 27, 10
+
+
+class KafkaUnderTest:
+    def __init__(self, cluster: MockCluster) -> None:
+        self.cluster = cluster
+        self.topic = f"cqrs-test-{uuid4().hex[:12]}"
+        cluster.create_topic(self.topic, 4)
+        cluster.create_topic(f"{self.topic}.dead", 1)
+        cluster.hide_topic("nobody-listens")
+        options = {"retry_backoff_ms": 10, "metadata_max_age_ms": 1000}
+        # A new member waits for the session of one that has left: the mock has it so.
+        consumer_options = {
+            "session_timeout_ms": 2000,
+            "heartbeat_interval_ms": 100,
+            "fetch_max_wait_ms": 20,
+        }
+        self.config = KafkaConfig(
+            bootstrap_servers=cluster.bootstrap, options=options, consumer_options=consumer_options
+        )
+        self.publisher = KafkaPublisher(self.config, self._topic_of, topic_timeout=1)
+        self.consumer = self.member()
+        self._dead: Any = None
+        self._parked = list[Parked]()
+
+    def member(self) -> KafkaConsumer:
+        return KafkaConsumer(self.config, self.topic, group=f"{self.topic}-group")
+
+    def _topic_of(self, message: OutboxMessage) -> str:
+        return "nobody-listens" if message.event_type == "nobody" else self.topic
+
+    async def parked(self) -> list[Parked]:
+        if self._dead is None:
+            self._dead = aiokafka.AIOKafkaConsumer(
+                f"{self.topic}.dead",
+                bootstrap_servers=self.cluster.bootstrap,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=20,
+            )
+            await self._dead.start()
+        found = await self._dead.getmany(timeout_ms=100)
+        for records in found.values():
+            for record in records:
+                headers = {name: value.decode() for name, value in record.headers}
+                error = headers["cqrs-error-type"]
+                self._parked.append(Parked(headers.get("ce_id", ""), record.value, error))
+        return self._parked
+
+    async def tear_down(self) -> None:
+        await self.publisher.close()
+        if self._dead is not None:
+            await self._dead.stop()
+
+    async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
+        producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self.cluster.bootstrap)
+        await producer.start()
+        try:
+            headers = [(f"{PREFIX}{name}", value.encode()) for name, value in attributes.items()]
+            key = attributes.get("partitionkey", "").encode() or None
+            await producer.send_and_wait(self.topic, body, key=key, headers=headers)
+        finally:
+            await producer.stop()
+
+    def unroutable(self, message: OutboxMessage) -> OutboxMessage:
+        return replace(message, event_type="nobody")
+
+
+@pytest.fixture
+async def broker(kafka: MockCluster) -> AsyncGenerator[KafkaUnderTest]:
+    broker = KafkaUnderTest(kafka)
+    yield broker
+    await broker.tear_down()
+
+
+class TestKafka(BrokerConformance):
+    pass
+
+
+async def test_nothing_is_committed_beyond_a_message_that_has_not_been_handled(
+    broker: KafkaUnderTest,
+) -> None:
+    sent = [message(f"m-{number}", "a") for number in range(4)]
+    await broker.publisher.publish(sent)
+    async with broker.consumer.connect() as subscription:
+        received: list[Delivery] = []
+        while len(received) < len(sent):
+            received += await subscription.receive(4)
+        first, second, third, fourth = received
+        await subscription.acknowledge([first, third, fourth])
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: len(handled.done) == 3, TIMEOUT)
+    assert handled.ids == ["m-1", "m-2", "m-3"]
+    assert second.lost
+
+
+async def test_a_batch_that_kafka_refuses_for_a_moment_is_confirmed_in_the_end(
+    broker: KafkaUnderTest,
+) -> None:
+    broker.cluster.fail(PRODUCE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS)
+    assert await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")]) == [None] * 2
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: handled.ids == ["m-1", "m-2"], TIMEOUT)
+
+
+async def test_a_message_that_kafka_refuses_holds_back_its_key(broker: KafkaUnderTest) -> None:
+    broker.cluster.fail(PRODUCE, MESSAGE_TOO_LARGE)
+    outcomes = await broker.publisher.publish([message("a-1", "a"), message("a-2", "a")])
+    assert [type(each).__name__ for each in outcomes] == [
+        "MessageNotPublishedError",
+        "HeldBackError",
+    ]
+
+
+async def test_a_commit_that_fails_only_means_that_messages_come_again(
+    broker: KafkaUnderTest,
+) -> None:
+    broker.cluster.fail(OFFSET_COMMIT, *[REBALANCE_IN_PROGRESS] * 5)
+    handled = Handled()
+    await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")])
+    async with consuming(broker, handled):
+        await until(lambda: {"m-1", "m-2"} <= set(handled.ids), TIMEOUT)
+        await broker.publisher.publish([message("m-3", "a")])
+        await until(lambda: "m-3" in handled.ids, TIMEOUT)
+    assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
+
+
+async def test_partitions_go_to_another_member_once_their_messages_are_handled(
+    broker: KafkaUnderTest,
+) -> None:
+    await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")])
+    async with broker.consumer.connect() as subscription:
+        received: list[Delivery] = []
+        while len(received) < 2:
+            received += await subscription.receive(2)
+        partitions = {each.token[0] for each in received}
+        revoked = asyncio.create_task(subscription.revoked(partitions))
+        await subscription.acknowledge(received[:1])
+        assert not (await asyncio.wait([revoked], timeout=0.05))[0]
+        await subscription.acknowledge(received[1:])
+        await asyncio.wait_for(revoked, TIMEOUT)
+        assert not any(each.lost for each in received)
+        subscription.assigned([])
+    handled = Handled()
+    async with consuming(broker, handled):
+        await broker.publisher.publish([message("m-3", "a")])
+        await until(lambda: handled.ids == ["m-3"], TIMEOUT)
+
+
+async def test_what_is_not_handled_when_its_partition_has_to_go_is_lost_here(
+    broker: KafkaUnderTest,
+) -> None:
+    await broker.publisher.publish([message("m-1", "a")])
+    member = KafkaConsumer(broker.config, broker.topic, group="hasty", rebalance_drain=0.01)
+    async with member.connect() as subscription:
+        (received,) = await subscription.receive(1)
+        await subscription.revoked({received.token[0]})
+        assert received.lost
+        await subscription.acknowledge([received])  # too late, and no harm
+
+
+async def test_it_goes_on_when_the_broker_is_back(broker: KafkaUnderTest) -> None:
+    handled = Handled()
+    broker.publisher = KafkaPublisher(broker.config, broker.topic, confirm_timeout=0.5)
+    async with consuming(broker, handled):
+        await broker.publisher.publish([message("m-1", "a")])
+        await until(lambda: handled.ids == ["m-1"], TIMEOUT)
+        broker.cluster.go_down()
+        try:
+            with pytest.raises(BrokerUnavailableError):
+                await broker.publisher.publish([message("m-2", "a")])
+        finally:
+            broker.cluster.come_back()
+
+        async def published() -> bool:
+            with suppress(BrokerUnavailableError):
+                return not any(await broker.publisher.publish([message("m-3", "a")]))
+            return False
+
+        await until(published, TIMEOUT)
+        await until(lambda: "m-3" in handled.ids, TIMEOUT)
+    assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]

@@ -1,0 +1,87 @@
+"""Kafka for tests: librdkafka's mock cluster, which speaks the protocol and fails on request."""
+
+import ctypes
+import importlib.util
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.servers.search import PrivateServerUnavailable
+
+PRODUCER, UNKNOWN_TOPIC = 0, 3
+PRODUCE, OFFSET_COMMIT = 0, 8  # requests
+
+
+class MockCluster:
+    """A cluster of one broker in this process; not transactions, nor the admin's requests."""
+
+    def __init__(self, library: Any, handle: int) -> None:
+        self._library, self._handle = library, handle
+
+    @property
+    def bootstrap(self) -> str:
+        """Where it listens."""
+        self._library.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
+        return self._call("cluster_bootstraps").decode()
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """Have a topic."""
+        self._call("topic_create", name.encode(), partitions, 1)
+
+    def hide_topic(self, name: str) -> None:
+        """Answer that there is no such topic."""
+        self._call("topic_set_error", name.encode(), UNKNOWN_TOPIC)
+
+    def fail(self, request: int, *errors: int) -> None:
+        """Answer the next requests of a kind with these errors of the protocol."""
+        codes = (ctypes.c_int * len(errors))(*errors)
+        self._call("push_request_errors_array", ctypes.c_int16(request), len(errors), codes)
+
+    def go_down(self) -> None:
+        """Break every connection and refuse new ones."""
+        self._call("broker_set_down", 1)
+
+    def come_back(self) -> None:
+        """Serve again."""
+        self._call("broker_set_up", 1)
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        function = getattr(self._library, f"rd_kafka_mock_{name}")
+        return function(ctypes.c_void_p(self._handle), *arguments)
+
+
+@contextmanager
+def mock_cluster() -> Generator[MockCluster]:
+    """Run a mock cluster until the block ends.
+
+    Raises:
+        PrivateServerUnavailable: the wheel confluent-kafka is not installed.
+    """
+    library = ctypes.CDLL(str(_library()))
+    for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_mock_cluster_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    problem = ctypes.create_string_buffer(512)
+    configuration = ctypes.c_void_p(library.rd_kafka_conf_new())
+    client = library.rd_kafka_new(PRODUCER, configuration, problem, len(problem))
+    cluster = library.rd_kafka_mock_cluster_new(ctypes.c_void_p(client), 1)
+    try:
+        # else each member that joins a group waits three seconds for others
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(ctypes.c_void_p(cluster), 0)
+        yield MockCluster(library, cluster)
+    finally:
+        library.rd_kafka_mock_cluster_destroy(ctypes.c_void_p(cluster))
+        library.rd_kafka_destroy(ctypes.c_void_p(client))
+
+
+def _library() -> Path:
+    found = importlib.util.find_spec("confluent_kafka")
+    if found is None or found.origin is None:
+        message = "the wheel confluent-kafka is not installed"
+        raise PrivateServerUnavailable(message)
+    package = Path(found.origin).parent
+    libraries = [*package.with_name("confluent_kafka.libs").glob("librdkafka-*.so*")]
+    if not libraries:
+        message = "the wheel confluent-kafka brings no librdkafka here"
+        raise PrivateServerUnavailable(message)
+    return libraries[0]
