@@ -16,7 +16,7 @@ _RACES = 5  # lost in a row, before the events are taken for the cause
 Settled = tuple[str, Sequence[int]]
 
 
-class Stretch(NamedTuple):
+class EventBatch(NamedTuple):
     """What a transaction moves a checkpoint over.
 
     Attributes:
@@ -41,12 +41,12 @@ class Applier:
         self._wiring, self._version, self._epoch = wiring, version, epoch
 
     async def apply(
-        self, stretch: Stretch, *, settles: tuple[str, Sequence[int]] | None = None
+        self, batch: EventBatch, *, settles: tuple[str, Sequence[int]] | None = None
     ) -> bool:
-        """Apply a stretch and commit, or change nothing; return whether a settled key is free.
+        """Apply a batch and commit, or change nothing; return whether a settled key is free.
 
         Args:
-            stretch: what to apply.
+            batch: what to apply.
             settles: the blocked key whose events these are, and their positions.
 
         Raises:
@@ -55,30 +55,30 @@ class Applier:
         """
         for left in reversed(range(_RACES)):
             try:
-                return await self._apply(stretch, settles)
+                return await self._apply(batch, settles)
             except ConcurrencyError:
                 if not left:
                     raise
         raise AssertionError
 
-    async def _apply(self, stretch: Stretch, settles: Settled | None) -> bool:
+    async def _apply(self, batch: EventBatch, settles: Settled | None) -> bool:
         wiring, version, is_free = self._wiring, self._version, False
         storage = wiring.storage
         async with wiring.uow_factory() as uow:
             await storage.advance(
                 version,
                 self._epoch,
-                stretch.partitions,
-                after=stretch.after,
-                position=stretch.position,
+                batch.partitions,
+                after=batch.after,
+                position=batch.position,
                 uow=uow,
             )
             writer = wiring.read_model.writer(version.version, uow)
             at = ProjectionContext(writer, uow, version.effects_after)
-            await self._handle(stretch.events, at)
+            await self._handle(batch.events, at)
             await writer.flush()
-            if stretch.waiting:
-                await storage.wait_behind(version, stretch.waiting, uow)
+            if batch.waiting:
+                await storage.wait_behind(version, batch.waiting, uow)
             if settles is not None:
                 is_free = await storage.settle(version, *settles, uow)
         await self._take_effect(at)

@@ -20,7 +20,7 @@ from cqrs_ddd_core.primitives.clock import current_clock, utc_now
 from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.runtime.waiting import first_of, is_set_within
-from cqrs_ddd_projections.applying import Applier, Stretch
+from cqrs_ddd_projections.applying import Applier, EventBatch
 from cqrs_ddd_projections.switching import try_switch
 from cqrs_ddd_projections.wiring import Wiring
 
@@ -205,7 +205,7 @@ class VersionRunner:
             ends.append(lease.bound)
         position = min([page.position, *ends])
         events = [event for event in page.events if event.position <= position]
-        await self._apply(Stretch(group, after, position, self._own(events, group)), stopping)
+        await self._apply(EventBatch(group, after, position, self._own(events, group)), stopping)
 
     def _own(self, events: Sequence[StoredEvent], group: Sequence[int]) -> Sequence[StoredEvent]:
         """Return the events of a group of partitions."""
@@ -215,28 +215,28 @@ class VersionRunner:
         chosen = frozenset(group)
         return [event for event in events if partition_of(key_of(event), partitions) in chosen]
 
-    async def _apply(self, stretch: Stretch, stopping: asyncio.Event) -> bool:
-        """Apply a stretch; where it fails, halve it until the event to blame stands alone.
+    async def _apply(self, batch: EventBatch, stopping: asyncio.Event) -> bool:
+        """Apply a batch; where it fails, halve it until the event to blame stands alone.
 
         Returns whether the checkpoints have moved to its end.
         """
         lease = self._lease
         assert lease is not None
-        ready, waiting = self._sorted_out(stretch.events)
+        ready, waiting = self._sorted_out(batch.events)
         try:
             await Applier(self._wiring, self._version, lease.epoch).apply(
-                stretch._replace(events=ready, waiting=waiting)
+                batch._replace(events=ready, waiting=waiting)
             )
         except ProjectionLeaseLostError:
             raise
         except Exception as error:
-            if len(stretch.events) > 1:
-                first, second = _halves(stretch)
+            if len(batch.events) > 1:
+                first, second = _halves(batch)
                 return await self._apply(first, stopping) and await self._apply(second, stopping)
             if not ready:
                 raise  # the store's trouble, no event's
-            return await self._failed(stretch, ready[0], error, stopping)
-        self._moved(stretch)
+            return await self._failed(batch, ready[0], error, stopping)
+        self._moved(batch)
         return True
 
     def _sorted_out(
@@ -255,11 +255,11 @@ class VersionRunner:
                 ready.append(event)
         return ready, waiting
 
-    def _moved(self, stretch: Stretch) -> None:
-        for number in stretch.partitions:
-            self._positions[number] = stretch.position
+    def _moved(self, batch: EventBatch) -> None:
+        for number in batch.partitions:
+            self._positions[number] = batch.position
         kept = self._failures.items()
-        self._failures = {at: count for at, count in kept if at > stretch.position}
+        self._failures = {at: count for at, count in kept if at > batch.position}
         self._wiring.moved.notify()
 
     async def _measure(self, page: FeedPage, after: int) -> None:
@@ -275,7 +275,7 @@ class VersionRunner:
     # -- failures ------------------------------------------------------------------------------
 
     async def _failed(
-        self, stretch: Stretch, event: StoredEvent, error: Exception, stopping: asyncio.Event
+        self, batch: EventBatch, event: StoredEvent, error: Exception, stopping: asyncio.Event
     ) -> bool:
         """Do with an event what the policy says: try again, park its key, or stop.
 
@@ -291,8 +291,8 @@ class VersionRunner:
             retry_in = None if is_last else policy.retry.delay(attempts)
             key = self._wiring.key_of(event)
             failed = FailedEvent(position, key, text, attempts, retry_in)
-            await self._block(stretch, failed)
-            self._moved(stretch)
+            await self._block(batch, failed)
+            self._moved(batch)
             return True
         if is_last:
             self._failures.clear()
@@ -303,7 +303,7 @@ class VersionRunner:
             await is_set_within(stopping, policy.retry.delay(attempts))
         return False
 
-    async def _block(self, stretch: Stretch, failed: FailedEvent) -> None:
+    async def _block(self, batch: EventBatch, failed: FailedEvent) -> None:
         """Move the checkpoint over a failed event, whose key is blocked from then on."""
         lease = self._lease
         assert lease is not None
@@ -311,9 +311,9 @@ class VersionRunner:
             await self._storage.advance(
                 self._version,
                 lease.epoch,
-                stretch.partitions,
-                after=stretch.after,
-                position=stretch.position,
+                batch.partitions,
+                after=batch.after,
+                position=batch.position,
                 uow=uow,
             )
             await self._storage.block(self._version, failed, uow)
@@ -335,9 +335,9 @@ class VersionRunner:
         for position in await self._storage.waiting(self._version, key.key):
             page = await self._wiring.event_store.read_feed(after_position=position - 1, limit=1)
             events = [event for event in page.events if event.position == position]
-            stretch = Stretch([key.partition], at, at, events)
+            batch = EventBatch([key.partition], at, at, events)
             try:
-                is_free = await applier.apply(stretch, settles=(key.key, [position]))
+                is_free = await applier.apply(batch, settles=(key.key, [position]))
             except ProjectionLeaseLostError:
                 raise
             except Exception as error:  # noqa: BLE001 - the policy decides
@@ -346,7 +346,7 @@ class VersionRunner:
                 retry_in = None if attempts >= policy.max_attempts else policy.delay(attempts)
                 text = self._told(events[0], error) if events else described(error)
                 failed = FailedEvent(position, key.key, text, attempts, retry_in)
-                await self._block(stretch, failed)
+                await self._block(batch, failed)
                 return False
             if is_free:
                 self._blocked.discard(key.key)
@@ -395,11 +395,11 @@ async def _ended(reading: "asyncio.Task[FeedPage]") -> None:
     await asyncio.gather(reading, return_exceptions=True)
 
 
-def _halves(stretch: Stretch) -> tuple[Stretch, Stretch]:
-    middle = len(stretch.events) // 2
-    first, second = stretch.events[:middle], stretch.events[middle:]
+def _halves(batch: EventBatch) -> tuple[EventBatch, EventBatch]:
+    middle = len(batch.events) // 2
+    first, second = batch.events[:middle], batch.events[middle:]
     between = first[-1].position
     return (
-        stretch._replace(events=first, position=between),
-        stretch._replace(events=second, after=between),
+        batch._replace(events=first, position=between),
+        batch._replace(events=second, after=between),
     )
