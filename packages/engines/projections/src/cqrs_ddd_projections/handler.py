@@ -40,6 +40,7 @@ class ProjectionHandler:
 
     Example:
         >>> from cqrs_ddd_core import DomainEvent
+        >>> from cqrs_ddd_projections import ProjectionContext
         >>> class OrderPlaced(DomainEvent):
         ...     customer: str
         >>> class OrdersOfCustomers(ProjectionHandler):

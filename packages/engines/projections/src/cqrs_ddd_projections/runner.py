@@ -21,6 +21,7 @@ from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.runtime.waiting import first_of, is_set_within
 from cqrs_ddd_projections.applying import Applier, EventBatch
+from cqrs_ddd_projections.lag import Lag
 from cqrs_ddd_projections.switching import try_switch
 from cqrs_ddd_projections.wiring import Wiring
 
@@ -29,24 +30,6 @@ _RENEWALS = 10  # in the life of a lease
 _SOON = 0.2
 _LOOK_AHEAD = 1.0
 _ERROR_LENGTH = 2000
-
-
-class Lag:
-    """How far a version is behind; ``error`` is what has stopped it."""
-
-    def __init__(self) -> None:
-        self.events: int | None = None
-        self.seconds: float | None = None
-        self.is_idle = False
-        self.error: str | None = None
-
-    def behind(self, events: int | None, seconds: float | None) -> None:
-        """Note that there is something to do."""
-        self.events, self.seconds, self.is_idle, self.error = events, seconds, False, None
-
-    def rests(self, error: str | None = None) -> None:
-        """Note that there is nothing to do, or nothing may be done."""
-        self.events, self.seconds, self.is_idle, self.error = 0, 0.0, True, error
 
 
 class VersionRunner:
