@@ -73,6 +73,7 @@ class World:
             self.registry,
             self.uow,
             event_store=self.store,
+            aggregates=[Account],
             middleware_registry=MiddlewareRegistry([EventStorePersistenceMiddleware(self.store)]),
         )
 
@@ -408,6 +409,19 @@ async def test_the_mediator_opens_units_of_work_of_the_store(world: World) -> No
     assert (await mediator.load("a-1")).owner == "Ada"
 
 
+class FoundByItsName(EventSourcedAggregate[str]):
+    def apply_opened(self, event: Opened) -> None: ...
+
+
+async def test_a_class_that_nobody_named_is_found_by_its_own_name(world: World) -> None:
+    aggregate = FoundByItsName(id="f-1")
+    aggregate.record(Opened(owner="Ada"))
+    await EventSourcedRepository(event_store=world.store, aggregate_cls=FoundByItsName).add(
+        aggregate
+    )
+    assert isinstance(await world.mediator.load("f-1"), FoundByItsName)
+
+
 async def test_load_says_what_it_cannot_tell(world: World) -> None:
     with pytest.raises(EntityNotFoundError):
         await world.mediator.load("nobody")
@@ -415,7 +429,7 @@ async def test_load_says_what_it_cannot_tell(world: World) -> None:
     course.execute(1)
     await world.mediator.repository(COURSES).add(course)
     plain = EventSourcedMediator(world.registry, world.uow, event_store=world.store)
-    with pytest.raises(UnknownAggregateError, match="no class for the type Course"):
+    with pytest.raises(UnknownAggregateError, match="not exactly one class for the type Course"):
         await plain.load("x-1")
     assert (await world.mediator.load("x-1")).state == Course(1)
     await opened(world, "x-1")

@@ -149,7 +149,10 @@ async def test_old_events_are_upcast_on_read(world: World) -> None:
 async def test_the_mediator_finds_the_class_by_the_stream(world: World) -> None:
     await world.sell(1)
     mediator = EventSourcedMediator(
-        registry=HandlerRegistry(), event_store=world.store, snapshot_store=world.snapshots
+        registry=HandlerRegistry(),
+        event_store=world.store,
+        snapshot_store=world.snapshots,
+        aggregates=[Till],
     )
     till = await mediator.load("t-1")
     till.record(Sold(cents=2))

@@ -55,7 +55,7 @@ class UnknownAggregateError(EventSourcingError):
 
     def __init__(self, aggregate_id: str, found: Sequence[str]) -> None:
         self.aggregate_id, self.found = aggregate_id, list(found)
-        problem = "are streams of" if len(found) > 1 else "is no class for the type"
+        problem = "are streams of" if len(found) > 1 else "is not exactly one class for the type"
         super().__init__(
             f"There {problem} {', '.join(found)}, of the id {aggregate_id!r}. Say which with "
             "aggregate_cls=..., or name the classes once: aggregates=[Order, ...] of the mediator."
