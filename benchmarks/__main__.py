@@ -15,6 +15,7 @@ from benchmarks import (
     mediator,
     messaging,
     outbox,
+    projections,
     specifications,
     unit_of_work,
 )
@@ -27,6 +28,7 @@ _MODULES = (
     outbox,
     messaging,
     event_store,
+    projections,
     jobs,
 )
 

@@ -17,6 +17,11 @@ from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencySto
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
+from cqrs_ddd_persistence_sqlalchemy.projections import (
+    SQLAlchemyProjectionStorage,
+    SQLAlchemyReadModel,
+    document_table,
+)
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
@@ -37,6 +42,8 @@ __all__ = [
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
+    "SQLAlchemyProjectionStorage",
+    "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
     "SQLAlchemySnapshotStore",
     "SQLAlchemyUndoTokenRepository",
@@ -46,6 +53,7 @@ __all__ = [
     "create_engine",
     "create_schema",
     "create_session_factory",
+    "document_table",
     "drop_schema",
     "event_tables",
     "metadata_of",
