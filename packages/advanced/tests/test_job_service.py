@@ -197,7 +197,7 @@ async def test_a_job_that_never_was_is_not_found(admin: BackgroundJobAdminServic
         {"timeout_seconds": 0},
         {"payload": object()},
     ],
-    ids=str,
+    ids=["no type", "long type", "no key", "long queue", "retries", "timeout", "payload"],
 )
 async def test_a_job_that_could_never_be_run_is_refused(
     jobs: BackgroundJobService, wrong: dict[str, Any]
