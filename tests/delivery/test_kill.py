@@ -1,0 +1,153 @@
+"""Killed at any step between a command and its effect behind RabbitMQ: nothing lost, effects once.
+
+``CQRS_TEST_KILLS`` says how many random kills there are (5 by default), ``CQRS_TEST_SEED`` repeats
+a run.
+"""
+
+import json
+import os
+import random
+import secrets
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from cqrs_ddd_messaging.rabbitmq import RabbitMQConnectionManager
+from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyInboxStorage,
+    SQLAlchemyOutboxStorage,
+    create_engine,
+    create_schema,
+    create_session_factory,
+)
+from tests.delivery.child import POISONED, DeliveryUnitOfWork, Places, is_poison, work
+from tests.killing import Child
+from tests.relay.child import KEYS, KillPoint
+
+RANDOM_KILLS = int(os.environ.get("CQRS_TEST_KILLS", "5"))
+NUMBERS = 20 + 10 * RANDOM_KILLS  # enough that no process is done before it is killed
+IS_LONG_RUN = "CQRS_TEST_KILLS" in os.environ
+
+
+class World:
+    """The servers that outlive the processes, and the model of what they must hold."""
+
+    def __init__(self, places: Places, channel: AbstractChannel) -> None:
+        self.places, self.channel = places, channel
+        self.sessions = create_session_factory(create_engine(places.database))
+        self.storage = SQLAlchemyOutboxStorage(self.sessions)
+        self.counted: dict[str, int] = dict.fromkeys(KEYS, 0)
+        self.relays: list[int] = []
+
+    def uow(self) -> DeliveryUnitOfWork:
+        return DeliveryUnitOfWork(self.sessions)
+
+    def run(self, *arguments: object) -> Child:
+        return Child(work, self.places, *arguments)
+
+    def take_in(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            match line.split():
+                case ["counted", key, number]:
+                    self.counted[key] = max(int(number), self.counted[key])
+                case ["relay", relay_id]:
+                    self.relays.append(int(relay_id))
+                case ["failed", *_]:
+                    pytest.fail(line)
+                case _:
+                    pass
+
+    async def end_leases(self) -> None:
+        """Let the next process begin at once."""
+        while self.relays:
+            await self.storage.leave(self.relays.pop())
+
+    async def check_what_was_acknowledged(self) -> None:
+        async with self.uow() as uow:
+            for key, number in self.counted.items():
+                counter = await uow.counters.get(key)
+                assert number <= (counter.count if counter is not None else 0)
+                effect = await uow.effects.get(key)
+                assert effect is None or effect.wrong == []
+
+    async def check_all(self) -> None:
+        async with self.uow() as uow:
+            for key in KEYS:
+                assert (await uow.counters.require(key)).count == NUMBERS
+                effect = await uow.effects.require(key)
+                wanted = max(n for n in range(NUMBERS) if not is_poison(key, n))
+                assert (effect.last, effect.wrong) == (wanted, [])
+        statistics = await self.storage.statistics()
+        assert (statistics.waiting, statistics.parked, statistics.dead_letters) == (0, 0, 0)
+        poison = {number for number in range(NUMBERS) if is_poison(POISONED, number)}
+        assert await self.dead_letters() == poison
+
+    async def dead_letters(self) -> set[int]:
+        """Return the numbers among the dead letters of the queue; some may be there twice."""
+        queue = await self.channel.get_queue(self.places.rabbitmq_queue().dead)
+        found: set[int] = set()
+        while (letter := await queue.get(fail=False)) is not None:
+            assert letter.headers["cqrs-error"] == "poison"
+            found.add(json.loads(letter.body)["number"])
+            await letter.ack()
+        return found
+
+
+@pytest.fixture
+async def world(postgres_url: str, rabbitmq_url: str) -> AsyncGenerator[World]:
+    places = Places(postgres_url, rabbitmq_url, f"cqrs-test-{uuid4().hex[:12]}", NUMBERS)
+    async with declared(places) as channel:
+        world = World(places, channel)
+        engine = world.sessions.kw["bind"]
+        await create_schema(
+            engine, DeliveryUnitOfWork, world.storage, SQLAlchemyInboxStorage(world.sessions)
+        )
+        yield world
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def declared(places: Places) -> AsyncGenerator[AbstractChannel]:
+    queue = places.rabbitmq_queue()
+    async with RabbitMQConnectionManager(places.amqp) as connection:
+        channel = await connection.open_channel()
+        await queue.declare(channel)
+        yield channel
+        await queue.delete(channel)
+        await channel.exchange_delete(queue.exchange)
+
+
+@pytest.mark.timeout(7200 if IS_LONG_RUN else 600)
+async def test_nothing_is_lost_or_doubled_or_out_of_order_wherever_the_process_is_killed(
+    world: World,
+) -> None:
+    seed = os.environ.get("CQRS_TEST_SEED") or secrets.token_hex(4)
+    sys.stdout.write(f"CQRS_TEST_SEED={seed}\n")
+    chance = random.Random(seed)
+    for point in KillPoint:
+        with world.run(point.name, 1 + chance.randrange(3)) as child:
+            world.take_in(child.wait())
+            assert child.was_killed
+            assert child.lines[-1] == f"killed {point.name}"
+        await world.check_what_was_acknowledged()
+        await world.end_leases()
+    for _ in range(RANDOM_KILLS):
+        with world.run() as child:
+            for _ in range(chance.randint(1, 12)):
+                child.next_line()
+            for _ in range(chance.randrange(2_000_000)):  # somewhere inside what follows
+                pass
+            child.kill()
+            world.take_in(child.wait())
+            assert child.was_killed
+        await world.check_what_was_acknowledged()
+        await world.end_leases()
+    with world.run() as child:
+        lines = child.wait()
+        assert lines[-1] == "done", lines
+    sys.stdout.write(f"{len(KillPoint)} kills at known points, {RANDOM_KILLS} random ones\n")
+    await world.check_all()
