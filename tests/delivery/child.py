@@ -171,15 +171,23 @@ class App:
         return not waiting and self.consumer.is_connected and not self.consumer.held
 
 
-async def run(places: Places) -> None:
+async def run(places: Places, *, ends: bool) -> None:
     app = App(places)
     async with Worker([app.commands, app.outbox, app.consumer]):
         await app.commands.have_ended.wait()
         await until(app.has_redriven_all, LONG)
         await until(app.has_consumed_all, LONG)
+        if not ends:
+            tell("idle")
+            await asyncio.Event().wait()
 
 
-def work(places: Places, point: str = "", passes: int = 0) -> None:
+def work(places: Places, point: str = "", passes: int = 0, *, ends: bool = True) -> None:
     """Run in a process of its own, up to a point if there is one."""
     trap.point, trap.passes = point, passes
-    asyncio.run(run(places))
+    asyncio.run(run(places, ends=ends))
+
+
+def work_for_ever(places: Places) -> None:
+    """Run in a process of its own until it is killed."""
+    work(places, ends=False)
