@@ -13,7 +13,7 @@ from typing import Any
 LONG = 120.0  # seconds; a loaded machine is slow
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["__main__", "tests.relay.child", "tests.delivery.child"])
+_context.set_forkserver_preload(["__main__", "tests.relay.child", "tests.delivery.child", "tests.delivery.relaying"])
 _parent: "list[Connection]" = []
 
 
@@ -66,6 +66,12 @@ class Child:
         except EOFError:
             return None
         return self.lines[-1]
+
+    def has_reported(self, line: str) -> bool:
+        """Whether a line is among those that have come by now."""
+        while self._reader.poll() and self.next_line() is not None:
+            pass
+        return line in self.lines
 
     def kill(self) -> None:
         """Kill it, wherever it is."""
