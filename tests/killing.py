@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Callable
 from enum import Enum
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 LONG = 120.0  # seconds; a loaded machine is slow
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["__main__", "tests.relay.child", "tests.delivery.child", "tests.delivery.relaying"])
-_parent: "list[Connection]" = []
+_context.set_forkserver_preload(
+    ["__main__", "tests.relay.child", "tests.delivery.child", "tests.delivery.relaying"]
+)
+_parent: list[Connection] = []
 
 
 def tell(line: str) -> None:
@@ -84,7 +86,7 @@ class Child:
         self._process.join(LONG)
         return self.lines
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,7 +25,14 @@ from cqrs_ddd_persistence_sqlalchemy import (
     create_schema,
     create_session_factory,
 )
-from tests.delivery.child import POISONED, DeliveryUnitOfWork, Places, is_poison, work, work_for_ever
+from tests.delivery.child import (
+    POISONED,
+    DeliveryUnitOfWork,
+    Places,
+    is_poison,
+    work,
+    work_for_ever,
+)
 from tests.killing import Child
 from tests.relay.child import KEYS, KillPoint
 

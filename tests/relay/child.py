@@ -37,8 +37,8 @@ trap = Trap()
 
 
 class Storage(SQLAlchemyOutboxStorage):
-    async def renew(self, relay_id: int | None, *arguments: Any) -> RelayLease:
-        lease = await super().renew(relay_id, *arguments)
+    async def renew(self, relay_id: int | None, name: str, ttl: float) -> RelayLease:
+        lease = await super().renew(relay_id, name, ttl)
         if lease.relay_id != relay_id:
             tell(f"relay {lease.relay_id}")
         return lease
