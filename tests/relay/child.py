@@ -1,6 +1,7 @@
 """The process that the kill tests kill: it counts, relays and redrives until all has arrived."""
 
 import asyncio
+import random
 from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
@@ -18,7 +19,7 @@ from cqrs_ddd_persistence_sqlalchemy import SQLAlchemyInboxStorage, SQLAlchemyOu
 from tests.killing import Trap, tell
 from tests.relay.shop import Count, FileBroker, Shop, open_shop
 
-KEYS, NUMBERS = ("a", "b", "c", "d"), 12
+KEYS = ("a", "b", "c", "d")
 
 
 class KillPoint(Enum):
@@ -31,6 +32,10 @@ class KillPoint(Enum):
     BEFORE_SETTLE = "after publishing, before the settle"
     AFTER_SETTLE = "after the settle"
     DURING_REDRIVE = "when a redriven message is under way"
+
+    def passes(self, chance: random.Random) -> int:
+        """Return how often a process passes it before it is killed, as often as it surely does."""
+        return 1 if self is KillPoint.DURING_REDRIVE else 1 + chance.randrange(2)
 
 
 trap = Trap()
@@ -83,28 +88,28 @@ class Broker(FileBroker):
         return [None] * len(messages)
 
 
-async def count_all(shop: Shop, key: str) -> None:
-    """Count up to the end, from where the database says it is."""
+async def count_all(shop: Shop, key: str, numbers: int) -> None:
+    """Count so far, from where the database says it is."""
     async with shop.uow() as uow:
         counter = await uow.counters.get(key)
-    for _ in range(counter.count if counter is not None else 0, NUMBERS):
+    for _ in range(counter.count if counter is not None else 0, numbers):
         number = (await shop.mediator.send(Count(key=key))).result
         tell(f"counted {key} {number}")
         trap.passed(KillPoint.AFTER_COMMIT)
 
 
-async def run(url: str, broker: Path) -> None:
+async def run(url: str, broker: Path, numbers: int) -> None:
     shop = await open_shop(url, Broker(broker), Storage, Inbox)
     async with shop.outbox:
         async with asyncio.TaskGroup() as group:
             for key in KEYS:
-                group.create_task(count_all(shop, key))
+                group.create_task(count_all(shop, key, numbers))
         while await shop.storage.get_pending(1):
             await shop.storage.redrive()
             await asyncio.sleep(0.02)
 
 
-def work(url: str, broker: Path, point: str = "", passes: int = 0) -> None:
+def work(url: str, broker: Path, numbers: int, point: str = "", passes: int = 0) -> None:
     """Run in a process of its own, up to a point if there is one."""
     trap.point, trap.passes = point, passes
-    asyncio.run(run(url, broker))
+    asyncio.run(run(url, broker, numbers))
