@@ -1,19 +1,25 @@
 """The process that the kill tests kill: it counts, relays and redrives until all has arrived."""
 
 import asyncio
-import os
-import signal
-import sys
+import random
 from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from cqrs_ddd_core import DueKeys, IUnitOfWork, OutboxMessage, Settlement, WaitingBatch
+from cqrs_ddd_core import (
+    DueKeys,
+    IUnitOfWork,
+    OutboxMessage,
+    RelayLease,
+    Settlement,
+    WaitingBatch,
+)
 from cqrs_ddd_persistence_sqlalchemy import SQLAlchemyInboxStorage, SQLAlchemyOutboxStorage
+from tests.killing import Trap, tell
 from tests.relay.shop import Count, FileBroker, Shop, open_shop
 
-KEYS, NUMBERS = ("a", "b", "c", "d"), 12
+KEYS = ("a", "b", "c", "d")
 
 
 class KillPoint(Enum):
@@ -27,30 +33,21 @@ class KillPoint(Enum):
     AFTER_SETTLE = "after the settle"
     DURING_REDRIVE = "when a redriven message is under way"
 
-
-def tell(line: str) -> None:
-    """Write a line that is out before the process can be killed."""
-    os.write(1, f"{line}\n".encode())
-
-
-class Trap:
-    """Ends the process, when a point is passed for the n-th time."""
-
-    def __init__(self, point: str, passes: int) -> None:
-        self.point, self.passes = point, passes
-
-    def passed(self, point: KillPoint) -> None:
-        if point.name == self.point:
-            self.passes -= 1
-            if self.passes <= 0:
-                tell(f"killed {point.name}")
-                os.kill(os.getpid(), signal.SIGKILL)
+    def passes(self, chance: random.Random) -> int:
+        """Return how often a process passes it before it is killed, as often as it surely does."""
+        return 1 if self is KillPoint.DURING_REDRIVE else 1 + chance.randrange(2)
 
 
-trap = Trap("", 0)
+trap = Trap()
 
 
 class Storage(SQLAlchemyOutboxStorage):
+    async def renew(self, relay_id: int | None, name: str, ttl: float) -> RelayLease:
+        lease = await super().renew(relay_id, name, ttl)
+        if lease.relay_id != relay_id:
+            tell(f"relay {lease.relay_id}")
+        return lease
+
     async def read(self, *arguments: Any, **options: Any) -> WaitingBatch:
         batch = await super().read(*arguments, **options)
         if batch.messages:
@@ -91,31 +88,28 @@ class Broker(FileBroker):
         return [None] * len(messages)
 
 
-async def count_all(shop: Shop, key: str) -> None:
-    """Count up to the end, from where the database says it is."""
+async def count_all(shop: Shop, key: str, numbers: int) -> None:
+    """Count so far, from where the database says it is."""
     async with shop.uow() as uow:
         counter = await uow.counters.get(key)
-    for _ in range(counter.count if counter is not None else 0, NUMBERS):
+    for _ in range(counter.count if counter is not None else 0, numbers):
         number = (await shop.mediator.send(Count(key=key))).result
         tell(f"counted {key} {number}")
         trap.passed(KillPoint.AFTER_COMMIT)
 
 
-async def run(url: str, broker: Path) -> None:
+async def run(url: str, broker: Path, numbers: int) -> None:
     shop = await open_shop(url, Broker(broker), Storage, Inbox)
-    tell("started")
     async with shop.outbox:
         async with asyncio.TaskGroup() as group:
             for key in KEYS:
-                group.create_task(count_all(shop, key))
+                group.create_task(count_all(shop, key, numbers))
         while await shop.storage.get_pending(1):
             await shop.storage.redrive()
             await asyncio.sleep(0.02)
-    tell("done")
-    os._exit(0)  # the engine needs no tidy end
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 4:
-        trap.point, trap.passes = sys.argv[3], int(sys.argv[4])
-    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))
+def work(url: str, broker: Path, numbers: int, point: str = "", passes: int = 0) -> None:
+    """Run in a process of its own, up to a point if there is one."""
+    trap.point, trap.passes = point, passes
+    asyncio.run(run(url, broker, numbers))

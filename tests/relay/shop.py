@@ -38,7 +38,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     create_session_factory,
 )
 
-LEASE = 1.0
+LEASE = 2.0
 SETTINGS = RelaySettings(
     batch_size=20,
     max_held=100,

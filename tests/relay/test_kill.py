@@ -8,19 +8,24 @@ a run.
 import os
 import random
 import secrets
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.relay.child import KEYS, NUMBERS, KillPoint
+from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyOutboxStorage,
+    create_engine,
+    create_session_factory,
+)
+from tests.killing import Child
+from tests.relay.child import KEYS, KillPoint, work
 from tests.relay.shop import FileBroker, arrived, open_shop
 
-ROOT = Path(__file__).parents[2]
 RANDOM_KILLS = int(os.environ.get("CQRS_TEST_KILLS", "1"))
 IS_LONG_RUN = "CQRS_TEST_KILLS" in os.environ
 FEW = [KillPoint.AFTER_EFFECT, KillPoint.BEFORE_SETTLE, KillPoint.DURING_REDRIVE]
+STEP = 8  # each process has so much to do for each key, and some of it fails at first
 DATABASES = ["sqlite_url", "postgres_url", "mariadb_url"]
 
 
@@ -31,51 +36,43 @@ class World:
         self.url, self.broker = url, folder / "broker"
         self.broker.touch()
         self.counted: dict[str, int] = {}
+        self.numbers = 0
         self.killed_at: list[str] = []
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "tests.relay.child", self.url, str(self.broker)]
-        return subprocess.Popen(
-            [*command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
+        self.relays: list[int] = []
 
     def run_until_killed_at(self, point: KillPoint, passes: int) -> None:
-        with self.start(point.name, str(passes)) as child:
-            output, errors = child.communicate(timeout=60)
-        self._take_in(output, errors)
+        self.numbers += STEP
+        with Child(work, self.url, self.broker, self.numbers, point.name, passes) as child:
+            self._take_in(child.wait())
 
     def run_and_kill(self, chance: random.Random) -> None:
         """Kill a process somewhere behind a randomly chosen line of its output."""
-        with self.start() as child:
-            assert child.stdout is not None
-            lines: list[str] = []
-            for _ in range(chance.randint(1, 8)):
-                lines.append(child.stdout.readline())  # noqa: PERF401
+        self.numbers += STEP
+        with Child(work, self.url, self.broker, self.numbers) as child:
+            for _ in range(chance.randint(1, 2 * STEP)):
+                child.next_line()
             for _ in range(chance.randrange(300_000)):  # somewhere inside what follows
                 pass
             child.kill()
-            output, errors = child.communicate(timeout=60)
-        self._take_in("".join([*lines, output]), errors)
+            self._take_in(child.wait())
 
     def run_to_completion(self) -> None:
-        with self.start() as child:
-            output, errors = child.communicate(timeout=100)
-        self._take_in(output, errors)
-        assert child.returncode == 0, errors
-        assert output.endswith("done\n"), (output, errors)
+        with Child(work, self.url, self.broker, self.numbers) as child:
+            lines = child.wait()
+            assert lines[-1] == "done", lines
+            self._take_in(lines)
 
-    def _take_in(self, output: str, errors: str) -> None:
-        assert "started" in output or not output, (output, errors)
-        for line in output.splitlines():
+    def _take_in(self, lines: list[str]) -> None:
+        for line in lines:
             match line.split():
                 case ["counted", key, number]:
                     self.counted[key] = max(int(number), self.counted.get(key, 0))
                 case ["killed", point]:
                     self.killed_at.append(point)
+                case ["relay", relay_id]:
+                    self.relays.append(int(relay_id))
+                case ["failed", *_]:
+                    pytest.fail(line)
                 case _:
                     pass
 
@@ -91,24 +88,33 @@ async def test_nothing_is_lost_or_doubled_or_out_of_order_wherever_the_process_i
     world = World(request.getfixturevalue(database), tmp_path)
     points = FEW if database == "mariadb_url" and not IS_LONG_RUN else list(KillPoint)
     for point in points:
-        world.run_until_killed_at(point, passes=1 + chance.randrange(2))
-        acknowledged = dict(world.counted)
-        await check_counters(world, acknowledged)
+        world.run_until_killed_at(point, passes=point.passes(chance))
+        await check_counters(world)
+        await end_leases(world)
     for _ in range(RANDOM_KILLS):
         world.run_and_kill(chance)
-        await check_counters(world, dict(world.counted))
+        await check_counters(world)
     world.run_to_completion()
     assert world.killed_at == [point.name for point in points]
     await check_all(world)
 
 
-async def check_counters(world: World, acknowledged: dict[str, int]) -> None:
+async def check_counters(world: World) -> None:
     """What was reported as counted is counted."""
     shop = await open_shop(world.url, FileBroker(world.broker))
     async with shop.uow() as uow:
-        for key, number in acknowledged.items():
+        for key, number in world.counted.items():
             assert (await uow.counters.require(key)).count >= number
         engine = uow.engine
+    await engine.dispose()
+
+
+async def end_leases(world: World) -> None:
+    """Let the next process begin at once; after random kills, it waits for the leases' end."""
+    engine = create_engine(world.url)
+    storage = SQLAlchemyOutboxStorage(create_session_factory(engine))
+    while world.relays:
+        await storage.leave(world.relays.pop())
     await engine.dispose()
 
 
@@ -116,10 +122,10 @@ async def check_all(world: World) -> None:
     shop = await open_shop(world.url, FileBroker(world.broker))
     async with shop.uow() as uow:
         for key in KEYS:
-            assert (await uow.counters.require(key)).count == NUMBERS
-            assert (await uow.ledgers.require(key)).seen == list(range(NUMBERS))
+            assert (await uow.counters.require(key)).count == world.numbers
+            assert (await uow.ledgers.require(key)).seen == list(range(world.numbers))
         engine = uow.engine
     statistics = await shop.storage.statistics()
     await engine.dispose()
     assert (statistics.waiting, statistics.parked, statistics.dead_letters) == (0, 0, 0)
-    assert arrived(world.broker) == {f"Counter_/{key}": list(range(NUMBERS)) for key in KEYS}
+    assert arrived(world.broker) == {f"Counter_/{key}": list(range(world.numbers)) for key in KEYS}

@@ -10,7 +10,7 @@ from typing import Any
 from tests.servers.search import PrivateServerUnavailable
 
 PRODUCER, UNKNOWN_TOPIC = 0, 3
-PRODUCE, OFFSET_COMMIT = 0, 8  # requests
+PRODUCE, FETCH, OFFSET_COMMIT = 0, 1, 8  # requests
 
 
 class MockCluster:

@@ -15,9 +15,10 @@ from cqrs_ddd_messaging.kafka import KafkaConfig, KafkaConsumer, KafkaPublisher
 from cqrs_ddd_messaging.kafka.client import PREFIX, aiokafka
 from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
-from tests.servers.kafka import OFFSET_COMMIT, PRODUCE, MockCluster
+from tests.servers.kafka import FETCH, OFFSET_COMMIT, PRODUCE, MockCluster
 
 NOT_ENOUGH_REPLICAS, REBALANCE_IN_PROGRESS, MESSAGE_TOO_LARGE = 19, 27, 10
+NOT_LEADER, LEADER_UNKNOWN, TIMED_OUT = 6, 5, 7
 
 
 class KafkaUnderTest:
@@ -143,6 +144,24 @@ async def test_a_commit_that_fails_only_means_that_messages_come_again(
         await broker.publisher.publish([message("m-3", "a")])
         await until(lambda: "m-3" in handled.ids, TIMEOUT)
     assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
+
+
+async def test_errors_while_publishing_and_fetching_lose_and_invert_nothing(
+    broker: KafkaUnderTest,
+) -> None:
+    handled, keys = Handled(), [f"key-{number}" for number in range(8)]
+    sent = [message(f"{key}-{number:02}", key) for number in range(20) for key in keys]
+    async with consuming(broker, handled):
+        for start in range(0, len(sent), 40):
+            broker.cluster.fail(PRODUCE, NOT_LEADER, TIMED_OUT, NOT_ENOUGH_REPLICAS)
+            broker.cluster.fail(FETCH, NOT_LEADER, TIMED_OUT, LEADER_UNKNOWN)
+            waiting = sent[start : start + 40]
+            while waiting:  # as the relay does: what was not confirmed, again and in order
+                outcomes = await broker.publisher.publish(waiting)
+                waiting = [each for each, error in zip(waiting, outcomes, strict=True) if error]
+        await until(lambda: len(set(handled.ids)) == len(sent), TIMEOUT)
+    arrived = {key: list(dict.fromkeys(ids)) for key, ids in handled.by_key.items()}
+    assert arrived == {key: [f"{key}-{number:02}" for number in range(20)] for key in keys}
 
 
 async def test_partitions_go_to_another_member_once_their_messages_are_handled(

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_core import Delivery, OutboxMessage
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.envelope import from_json
@@ -155,3 +155,42 @@ async def test_an_entry_that_fails_fails_alone_and_holds_back_its_key(
         HeldBackError,
         type(None),
     ]
+
+
+async def test_an_entry_that_is_not_deleted_is_deleted_by_the_next_attempt_or_comes_again(
+    standard: SQSUnderTest,
+) -> None:
+    await standard.publisher.publish([message("m-1"), message("m-2"), message("m-3")])
+    async with standard.consumer.connect() as subscription:
+        received: dict[str, Delivery] = {}
+        while len(received) < 3:
+            received.update({each.message_id: each for each in await subscription.receive(3)})
+        client: Any = subscription._client  # pyright: ignore[reportPrivateUsage] - what fails
+        delete, failures = client.delete_message_batch, {"m-1": 1, "m-2": 1000}
+        ids = {each.token["ReceiptHandle"]: message_id for message_id, each in received.items()}
+
+        async def failing(QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            bad = list[dict[str, Any]]()
+            for entry in Entries:
+                message_id = ids[entry["ReceiptHandle"]]
+                failures[message_id] = failures.get(message_id, 0) - 1
+                if failures[message_id] >= 0:
+                    bad.append(entry)
+            good = [entry for entry in Entries if entry not in bad]
+            if good:
+                await delete(QueueUrl=QueueUrl, Entries=good)
+            return {
+                "Failed": [
+                    {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False}
+                    for entry in bad
+                ]
+            }
+
+        client.delete_message_batch = failing
+        await subscription.acknowledge(list(received.values()))
+    again = Handled()
+    async with consuming(standard, again):
+        await until(lambda: again.ids, TIMEOUT)
+        await standard.publisher.publish([message("m-4")])
+        await until(lambda: "m-4" in again.ids, TIMEOUT)
+    assert again.ids == ["m-2", "m-4"]

@@ -1,9 +1,11 @@
 """Streams that hold little, pages behind equal values and nulls, figures: on real databases."""
 
+import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.pool import QueuePool
@@ -13,7 +15,7 @@ from cqrs_ddd_core.testing import until
 from cqrs_ddd_persistence_sqlalchemy import AggregateMapping, SQLAlchemyUnitOfWork, create_schema
 from cqrs_ddd_specifications import AttributeSpecification, Operator
 
-from .conftest import Sql
+from .conftest import Sql, opened
 from .statements import watched
 
 
@@ -148,6 +150,29 @@ async def test_a_stream_left_early_disturbs_nothing_that_follows(
             (await uow.parcels.require("p-050")).weight += 1
     async with DepotUnitOfWork(depot.session_factory) as uow:
         assert (await uow.parcels.require("p-050")).weight == 10
+
+
+async def test_a_stream_left_early_is_closed_before_its_transaction_ends_however_slow_that_is(
+    postgres_psycopg_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, closed = psycopg.AsyncServerCursor.close, list[str]()
+
+    async def close_late(cursor: psycopg.AsyncServerCursor[Any]) -> None:
+        for _ in range(3000):  # turns of the event loop, in which the unit of work goes on
+            await asyncio.sleep(0)
+        await close(cursor)
+        closed.append("stream")
+
+    monkeypatch.setattr(psycopg.AsyncServerCursor, "close", close_late)
+    async with opened(postgres_psycopg_url) as sql:
+        await _fill(sql, *(Parcel(id=f"p-{number}", weight=0) for number in range(20)))
+        for weight in range(1, 4):
+            async with DepotUnitOfWork(sql.session_factory) as uow:
+                async for _batch in (await uow.parcels.search()).stream(batch_size=7):
+                    break
+                (await uow.parcels.require("p-5")).weight = weight
+            closed.append("transaction")
+    assert closed == ["stream", "transaction"] * 3
 
 
 async def test_other_statements_may_run_while_a_stream_is_open(depot: Sql) -> None:

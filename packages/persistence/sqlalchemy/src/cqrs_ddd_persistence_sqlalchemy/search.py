@@ -53,7 +53,7 @@ class SQLAlchemySearch(Generic[T]):
                 async for batch in result.mappings().partitions(batch_size):
                     yield [read(row) for row in batch]
             finally:
-                await result.close()
+                await self._uow.end_stream(result)
         except DBAPIError as error:
             raise self._translated(error) from error
 

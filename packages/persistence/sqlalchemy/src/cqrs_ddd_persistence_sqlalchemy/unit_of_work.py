@@ -23,6 +23,7 @@ from cqrs_ddd_persistence_sqlalchemy.engine import prepare
 from cqrs_ddd_persistence_sqlalchemy.errors import lost_savepoint, translated
 from cqrs_ddd_persistence_sqlalchemy.gateway import SQLAlchemyGateway
 from cqrs_ddd_persistence_sqlalchemy.mapping import mapping_of
+from cqrs_ddd_persistence_sqlalchemy.streams import OpenStreams
 from cqrs_ddd_persistence_sqlalchemy.transaction import Transaction
 from cqrs_ddd_persistence_sqlalchemy.writes import Write
 
@@ -53,6 +54,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
     _lent: AsyncConnection | None = None
     _session: AsyncSession | None = None
     _transaction: Transaction | None = None
+    _streams: OpenStreams | None = None
 
     def __init__(self, session_factory: async_sessionmaker[AsyncSession]) -> None:
         self._session_factory = session_factory
@@ -92,9 +94,21 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         return await self._run(lambda: self.transaction.begun().execute(statement, parameters))
 
     async def stream(self, statement: Executable) -> AsyncResult[Any]:
-        """Run a query whose rows stay on the server until they are read."""
+        """Run a query whose rows stay on the server until they are read.
+
+        It ends with the transaction; ``end_stream`` ends it before.
+        """
         connection = await self.connection()
-        return await connection.stream(statement)
+        result = await connection.stream(statement)
+        if self._streams is None:
+            self._streams = OpenStreams()
+        self._streams.add(result)
+        return result
+
+    async def end_stream(self, result: AsyncResult[Any]) -> None:
+        """Give up the rows of a stream that were not read; no harm when it has ended."""
+        if self._streams is not None:
+            await self._streams.close(result)
 
     def write(self, write: Write) -> None:
         """Have rows written with the next read, ``flush`` or commit.
@@ -147,6 +161,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         transaction = self._transaction
         if transaction is None:
             return
+        await self._end_streams()
         try:
             await shielded(greenlet_spawn(transaction.commit, keep=self._lent is not None))
         except DBAPIError as error:
@@ -155,6 +170,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
     async def _rollback(self) -> None:
         if self._session is not None:
             self._session.expunge_all()
+        await self._end_streams()
         transaction = self._transaction
         if transaction is not None and not transaction.is_idle:
             await greenlet_spawn(transaction.rollback, keep=self._lent is not None)
@@ -168,9 +184,14 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
     async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self._end_streams()
         self._session = self._lent = None
         if self._transaction is not None:
             await greenlet_spawn(self._transaction.release)
+
+    async def _end_streams(self) -> None:
+        if self._streams is not None:
+            await self._streams.close_all()
 
     @asynccontextmanager
     async def _savepoint(self) -> AsyncGenerator[None]:
