@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now, is_one_of
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
 from cqrs_ddd_persistence_sqlalchemy.outbox.tables import MESSAGE_COLUMNS, OutboxTables
 
 _BEHIND_SNAPSHOT = "pg_snapshot_xmin(now_seen.snapshot)::text::bigint"

@@ -24,13 +24,13 @@ from cqrs_ddd_core.ports import (
     WaitingBatch,
 )
 from cqrs_ddd_core.ports.outbox_relay import SLOTS
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, now_plus, waiting_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.relay_statements import RelayStatements
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     digest_of,
     epoch_now,
     insert_missing,
-    is_one_of,
     upsert,
 )
 from cqrs_ddd_persistence_sqlalchemy.outbox.tables import MESSAGE_COLUMNS, NUMBER_FIRST

@@ -5,15 +5,10 @@ from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
     Dialect,
     Double,
     Insert,
     Table,
-    any_,
-    bindparam,
     insert,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -47,20 +42,6 @@ def _sqlite_now(*_: Any, **__: Any) -> str:  # pyright: ignore[reportUnusedFunct
 def digest_of(order_key: str) -> str:
     """Return what stands for an order key of any length in an index."""
     return blake2b(order_key.encode(), digest_size=16).hexdigest()
-
-
-def is_one_of(
-    column: ColumnElement[Any], values: Collection[Any] | str, dialect: Dialect
-) -> ColumnElement[bool]:
-    """Return the condition that ``column`` is among ``values``, or in the parameter of that name.
-
-    They are one parameter where that works.
-    """
-    name, given = (values, None) if isinstance(values, str) else (None, list(values))
-    if dialect.name == "postgresql":
-        kind = ARRAY(BigInteger() if column.type.python_type is int else column.type)
-        return column == any_(bindparam(name, given, type_=kind))
-    return column.in_(bindparam(name, given, expanding=True))
 
 
 def insert_missing(table: Table, dialect: Dialect) -> Insert:
