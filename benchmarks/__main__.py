@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    event_store,
     harness,
     imports,
     mediator,
@@ -17,7 +18,7 @@ from benchmarks import (
     unit_of_work,
 )
 
-_MODULES = (imports, mediator, messaging, outbox, specifications, unit_of_work)
+_MODULES = (imports, mediator, specifications, unit_of_work, outbox, messaging, event_store)
 
 
 def main(

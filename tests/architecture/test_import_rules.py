@@ -21,6 +21,10 @@ VIOLATIONS = {
         "cqrs_ddd_specifications",
         "from cqrs_ddd_persistence_sqlalchemy import engine",
     ),
+    "advanced imports core": (
+        "cqrs_ddd_advanced_core",
+        "from cqrs_ddd_persistence_sqlalchemy import engine",
+    ),
     "the SQLAlchemy adapter imports no other adapter": (
         "cqrs_ddd_persistence_sqlalchemy",
         "import redis",

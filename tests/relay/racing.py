@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ SETTINGS = RelaySettings(
 class MoodyBroker(FileBroker):
     """Away while there is a file ``away``, poisoned until there is one ``healed``, slow for a key.
 
-    Where there is a file ``hold-<process id>``, it stops that process inside a call.
+    Where there is a file ``hold``, the first process that publishes takes it and stops itself.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,11 +65,12 @@ class MoodyBroker(FileBroker):
 
     async def _hold(self) -> None:
         """Stop this process, as a debugger or a frozen machine would, while no lock is held."""
-        hold = self._folder / f"hold-{os.getpid()}"
+        hold = self._folder / "hold"
         while hold.exists():
             if not Storage.transactions:
-                hold.rename(self._folder / f"held-{os.getpid()}")
-                os.kill(os.getpid(), signal.SIGSTOP)
+                with suppress(FileNotFoundError):  # another process was faster
+                    hold.rename(self._folder / f"held-{os.getpid()}")
+                    os.kill(os.getpid(), signal.SIGSTOP)
             await asyncio.sleep(0.001)
 
 

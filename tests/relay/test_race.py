@@ -151,14 +151,16 @@ async def _poison_is_dead_and_its_key_waits(running: Race) -> None:
     assert arrived(running.folder / "broker")[POISON] == list(range(POISONED_AT))
 
 
+def _held(running: Race) -> list[subprocess.Popen[str]]:
+    return [relay for relay in running.relays if running.mood(f"held-{relay.pid}").exists()]
+
+
 async def _pause_a_relay_while_it_publishes(running: Race) -> None:
     """Stop a relay inside a call for longer than its lease; its settle must count for nothing."""
-    victim = running.relays[0]
-    hold, held = (running.mood(f"{word}-{victim.pid}") for word in ("hold", "held"))
-    hold.touch()
-
+    running.mood("hold").touch()
     await running.save(3)
-    await until(held.exists, LONG)
+    await until(lambda: _held(running), LONG)
+    [victim] = _held(running)
     await until(lambda: _relays_at_work(running, len(running.relays) - 1), LONG)
     await running.save(5)
     await until(running.has_arrived(POISON), LONG)

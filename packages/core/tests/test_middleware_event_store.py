@@ -127,3 +127,17 @@ async def test_the_feed_has_the_events_of_a_command_together(world: World) -> No
     feed = [event async for event in world.store.read_all()]
     assert [event.position for event in feed] == [1, 2, 3, 4]
     assert [str(event.stream) for event in feed] == ["Counter/c-1"] * 2 + ["Counter/c-2"] * 2
+
+
+async def test_events_are_kept_for_their_tenant_and_only_those_selected(world: World) -> None:
+    sink = EventStorePersistenceMiddleware(
+        world.store,
+        tenant_of=lambda event: "acme",
+        selects=lambda event: isinstance(event, Counted),
+    )
+    async with CounterUnitOfWork(world.database) as uow:
+        counted = Counted(aggregate_id="c-1", aggregate_type="Counter", value=1)
+        await sink.save_events([counted, Announced()], uow)
+        await sink.save_events([Announced()], uow)
+    (stored,) = (await world.store.read_feed()).events
+    assert stored.stream == StreamId("Counter", "c-1", "acme")

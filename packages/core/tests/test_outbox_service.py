@@ -100,6 +100,31 @@ async def test_a_discarded_message_lets_its_key_go_on(
     assert broker.taken == ["a-2"]
 
 
+async def test_draining_goes_on_behind_a_discarded_message(
+    storage: InMemoryOutboxStorage, broker: Broker
+) -> None:
+    service = OutboxService(storage, broker, max_retries=0)
+    broker.refused = {"a-1"}
+    await save(storage, "a-1", "a-2")
+    assert await service.drain() == 0
+    await storage.discard(["a-1"])
+    assert await service.drain() == 1
+    assert broker.taken == ["a-2"]
+
+
+async def test_draining_goes_on_behind_a_batch_that_failed_altogether(
+    storage: InMemoryOutboxStorage, broker: Broker
+) -> None:
+    one_attempt = replace(FAST, batch_size=5, retries=replace(FAST.retries, max_attempts=1))
+    service = OutboxService(storage, broker, settings=one_attempt)
+    failing = [f"{key}-1" for key in "abcdefghijklm"]
+    broker.refused = set(failing)
+    await save(storage, *failing, "z-1")
+    assert await service.drain() == 1
+    assert broker.taken == ["z-1"]
+    assert len(await storage.dead_letters()) == len(failing)
+
+
 async def test_a_broker_that_is_away_is_held_against_nobody(
     service: OutboxService, storage: InMemoryOutboxStorage, broker: Broker
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -35,8 +36,8 @@ class Sql:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[Sql]:
-    engine = create_engine(url)
+async def opened(url: str, **options: Any) -> AsyncGenerator[Sql]:
+    engine = create_engine(url, **options)
     yield Sql(url, engine, create_session_factory(engine))
     await engine.dispose()
 

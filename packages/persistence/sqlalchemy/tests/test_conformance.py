@@ -7,6 +7,7 @@ import pytest
 from cqrs_ddd_core import repository
 from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
+    EventStoreConformance,
     IdempotencyStoreConformance,
     InboxStorageConformance,
     OutboxRelayStorageConformance,
@@ -18,6 +19,7 @@ from cqrs_ddd_core.testing.conformance import (
 )
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
@@ -102,3 +104,11 @@ class TestSQLAlchemyIdempotencyStore(IdempotencyStoreConformance):
         store = SQLAlchemyIdempotencyStore(sql.session_factory)
         await create_schema(sql.engine, store)
         return store
+
+
+class TestSQLAlchemyEventStore(EventStoreConformance):
+    @pytest.fixture
+    async def event_store(self, sql: Sql) -> SQLAlchemyEventStore:
+        event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)
+        await create_schema(sql.engine, event_store)
+        return event_store

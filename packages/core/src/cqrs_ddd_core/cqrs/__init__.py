@@ -18,6 +18,7 @@ from cqrs_ddd_core.cqrs.errors import (
     HandlerRegistrationError,
 )
 from cqrs_ddd_core.cqrs.event_dispatcher import EventDispatcher
+from cqrs_ddd_core.cqrs.feed_subscription import FeedSubscription
 from cqrs_ddd_core.cqrs.handler import (
     CommandHandler,
     EventHandler,
@@ -63,6 +64,7 @@ __all__ = [
     "EventHandler",
     "EventHandlerFailure",
     "EventPhase",
+    "FeedSubscription",
     "ForeignTaskError",
     "HandlerChain",
     "HandlerError",

@@ -86,8 +86,9 @@ class AggregateRootMixin:
         events: list[Any] | None = getattr(self, "_pending_events", None)
         if not events:
             return []
-        self._pending_events = []
-        return events
+        taken = list(events)
+        events.clear()  # in place: a store that keeps events watches the list
+        return taken
 
 
 class AggregateRoot(AwareFields, BaseModel, AggregateRootMixin, Generic[ID]):

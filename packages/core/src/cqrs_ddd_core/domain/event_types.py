@@ -65,7 +65,7 @@ class EventTypeRegistry:
     def __init__(self) -> None:
         self._classes: dict[str, type] = {}
         self._names: dict[type, str] = {}
-        self._adapters: dict[type, TypeAdapter[Any]] = {}
+        self._validators: dict[type, Any] = {}
         self._lacking_zones: set[type] = set()
 
     def register(self, name: str, event_class: type) -> None:
@@ -116,13 +116,11 @@ class EventTypeRegistry:
         if event_class is None:
             raise UnknownEventTypeError(name, self.list_registered())
         try:
-            if hasattr(event_class, "from_dict"):
-                return _from_dict(event_class, payload)
-            adapter = self._adapter(event_class)
+            validator = self._validators.get(event_class) or self._validator(event_class)
             if isinstance(payload, bytes | str):
-                event = adapter.validate_json(payload, by_alias=True, by_name=True)
+                event = validator.validate_json(payload, by_alias=True, by_name=True)
             else:
-                event = adapter.validate_python(payload, by_alias=True, by_name=True)
+                event = validator.validate_python(payload, by_alias=True, by_name=True)
         except PydanticValidationError as error:
             problems = {
                 ".".join(map(str, problem["loc"])) or "payload": problem["msg"]
@@ -134,11 +132,13 @@ class EventTypeRegistry:
             raise EventPayloadError(name, event_class, {"payload": problem}) from error
         return with_zones(event) if event_class in self._lacking_zones else event
 
-    def _adapter(self, event_class: type) -> TypeAdapter[Any]:
-        adapter = self._adapters.get(event_class)
-        if adapter is None:
+    def _validator(self, event_class: type) -> Any:
+        """Return what makes events of a class; decided once, for a replay asks for each event."""
+        if hasattr(event_class, "from_dict"):
+            validator: Any = _OwnWords(event_class)
+        else:
             try:
-                adapter = self._adapters[event_class] = TypeAdapter(event_class)
+                adapter: TypeAdapter[Any] = TypeAdapter(event_class)
             except PydanticSchemaGenerationError as error:
                 raise EventTypeError(
                     f"{event_class.__qualname__} is neither a pydantic model nor a dataclass; give "
@@ -146,7 +146,9 @@ class EventTypeRegistry:
                 ) from error
             if may_lack_zones(adapter.core_schema):
                 self._lacking_zones.add(event_class)
-        return adapter
+            validator = adapter.validator
+        self._validators[event_class] = validator
+        return validator
 
     def list_registered(self) -> list[str]:
         """Return all names, sorted."""
@@ -154,12 +156,18 @@ class EventTypeRegistry:
 
     def clear(self) -> None:
         """Forget every registration."""
-        for table in (self._classes, self._names, self._adapters):
+        for table in (self._classes, self._names, self._validators):
             table.clear()
 
 
-def _from_dict(event_class: Any, payload: Mapping[str, Any] | bytes | str) -> Any:
-    """Make an event of a class that reads data in its own way."""
-    return event_class.from_dict(
-        from_json(payload) if isinstance(payload, bytes | str) else payload
-    )
+class _OwnWords:
+    """Makes events of a class that reads data in its own way; asked as a validator is."""
+
+    def __init__(self, event_class: Any) -> None:
+        self._from_dict = event_class.from_dict
+
+    def validate_json(self, payload: bytes | str, **_: bool) -> Any:
+        return self._from_dict(from_json(payload))
+
+    def validate_python(self, payload: Mapping[str, Any], **_: bool) -> Any:
+        return self._from_dict(payload)

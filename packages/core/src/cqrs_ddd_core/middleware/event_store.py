@@ -1,11 +1,11 @@
 """Appends the events of a unit of work to the event store, in its transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
-from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
+from cqrs_ddd_core.ports.event_store import IEventStore, StoredEvent, StreamAppend, StreamId
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
@@ -21,24 +21,37 @@ class EventStorePersistenceMiddleware:
     Args:
         event_store: keeps the events.
         codec: encodes them; JSON by default.
+        tenant_of: returns the tenant of an event; by default there are none.
+        selects: which events to keep; all by default. Those of event-sourced aggregates are kept
+            by their repository.
     """
 
     delivers: ClassVar[bool] = False
 
-    def __init__(self, event_store: IEventStore, *, codec: IMessageCodec | None = None) -> None:
+    def __init__(
+        self,
+        event_store: IEventStore,
+        *,
+        codec: IMessageCodec | None = None,
+        tenant_of: Callable[[Any], str] = lambda _: "",
+        selects: Callable[[Any], bool] = lambda _: True,
+    ) -> None:
         self._store, self._codec = event_store, codec or JsonMessageCodec()
+        self._tenant_of, self._selects = tenant_of, selects
 
     async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
-        """Append ``events`` to their streams, each stream in one call."""
+        """Append those of ``events`` that are selected to their streams, all in one call."""
         by_stream: dict[StreamId, list[StoredEvent]] = {}
         for event in events:
-            stored = stored_event(event, self._codec)
-            by_stream.setdefault(stored.stream, []).append(stored)
-        for stream, stored_events in by_stream.items():
-            await self._store.append(stream, stored_events, ExpectedVersion.ANY, uow)
+            if self._selects(event):
+                stored = stored_event(event, self._codec, self._tenant_of(event))
+                by_stream.setdefault(stored.stream, []).append(stored)
+        if by_stream:
+            appends = [StreamAppend(stream, stored) for stream, stored in by_stream.items()]
+            await self._store.append_many(appends, uow)
 
 
-def stored_event(event: object, codec: IMessageCodec) -> StoredEvent:
+def stored_event(event: object, codec: IMessageCodec, tenant_id: str = "") -> StoredEvent:
     """Return ``event`` as the store keeps it, not yet placed in its stream."""
     event_type = event_type_of(type(event))
     return StoredEvent(
@@ -47,6 +60,7 @@ def stored_event(event: object, codec: IMessageCodec) -> StoredEvent:
         stream=StreamId(
             getattr(event, "aggregate_type", None) or event_type,
             getattr(event, "aggregate_id", None) or "",
+            tenant_id,
         ),
         payload=codec.encode(event),
         occurred_at=getattr(event, "occurred_at", None) or utc_now(),

@@ -5,7 +5,16 @@ from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
-from cqrs_ddd_core.ports.event_store import ExpectedVersion, IEventStore, StoredEvent, StreamId
+from cqrs_ddd_core.ports.event_store import (
+    ExpectedVersion,
+    FeedPage,
+    IEventStore,
+    IUpcaster,
+    StoredEvent,
+    StreamAppend,
+    StreamId,
+)
+from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.handler_factory import IHandlerFactory, IHandlerScope
 from cqrs_ddd_core.ports.idempotency_store import IIdempotencyStore
 from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
@@ -62,6 +71,8 @@ __all__ = [
     "DuplicateMessageError",
     "ExpectedVersion",
     "FailedKey",
+    "FeedPage",
+    "FeedSignal",
     "IAggregateGateway",
     "ICacheService",
     "ICommandBus",
@@ -86,6 +97,7 @@ __all__ = [
     "ISpecification",
     "ISubscription",
     "IUnitOfWork",
+    "IUpcaster",
     "IValidator",
     "IWorkerPart",
     "NextHandler",
@@ -101,6 +113,7 @@ __all__ = [
     "SearchSource",
     "Settlement",
     "StoredEvent",
+    "StreamAppend",
     "StreamId",
     "UnreadableMessageError",
     "WaitingBatch",

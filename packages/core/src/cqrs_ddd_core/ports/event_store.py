@@ -1,11 +1,12 @@
 """The port of the record of events."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import as_utc
 
@@ -43,7 +44,7 @@ class StoredEvent:
     Attributes:
         stream: whose event it is.
         version: its place in the stream, from 1; 0 before it is stored.
-        position: its place in the feed of all events, from 1; 0 before it is stored.
+        position: its place in the feed of all events, from 1; told by reads of the feed, else 0.
         schema_version: version of the payload's schema.
         payload: the encoded event.
         recorded_at: when it was stored; None before.
@@ -68,13 +69,54 @@ class StoredEvent:
             object.__setattr__(self, "occurred_at", as_utc(self.occurred_at))
 
 
+class StreamAppend(NamedTuple):
+    """Events for one stream, and what must hold of it."""
+
+    stream: StreamId
+    events: Sequence[StoredEvent]
+    expected_version: int = ExpectedVersion.ANY
+
+
+class FeedPage(NamedTuple):
+    """A stretch of the feed.
+
+    Attributes:
+        events: those asked for, in order, each with its position.
+        position: every event up to here has been considered; where to go on from.
+    """
+
+    events: Sequence[StoredEvent]
+    position: int
+
+
+@runtime_checkable
+class IUpcaster(Protocol):
+    """Brings stored events of old schemas to the schema of today, as they are read."""
+
+    def upcast_stored(self, event: StoredEvent) -> StoredEvent:
+        """Return ``event`` with the payload and schema version of today.
+
+        Raises:
+            CQRSDDDError: there is no way from its version; the error names the event.
+        """
+        ...
+
+
 @runtime_checkable
 class IEventStore(Protocol):
-    """Keeps events for ever, in order within their stream.
+    """Keeps events for ever, in order within their stream, and in one feed of all streams.
 
-    Joins the unit of work that is given or current. Without one, each call is a transaction of
-    its own.
+    Appends and reads of streams join the unit of work that is given or current; without one, each
+    call is a transaction of its own. The feed has committed events alone, whoever asks.
+
+    The feed never loses an event and never inverts two events of one stream, whatever else their
+    transactions do and however they overlap. What is committed before a call is in its answer.
     """
+
+    @property
+    def signal(self) -> FeedSignal:
+        """Tells of appends that this process has committed through this store."""
+        ...
 
     async def append(
         self,
@@ -86,23 +128,80 @@ class IEventStore(Protocol):
         """Append ``events`` and return the stream's new version.
 
         Appending the very same event ids again where they already stand is a success that
-        changes nothing.
+        changes nothing; some of them again is refused.
 
         Raises:
-            ConcurrencyError: the stream is not at ``expected_version``.
+            ConcurrencyError: now or at commit, when the stream is not at ``expected_version``.
+        """
+        ...
+
+    async def append_many(
+        self, appends: Sequence[StreamAppend], uow: IUnitOfWork | None = None
+    ) -> None:
+        """Append to several streams, all or nothing; cheaper than one after another.
+
+        Raises:
+            ConcurrencyError: now or at commit, when a stream is not at its expected version.
         """
         ...
 
     def read_stream(
-        self, stream: StreamId, *, after_version: int = 0, uow: IUnitOfWork | None = None
-    ) -> AsyncIterator[StoredEvent]:
-        """Yield the events of one stream behind ``after_version``, in order."""
+        self,
+        stream: StreamId,
+        *,
+        after_version: int = 0,
+        before_version: int | None = None,
+        backwards: bool = False,
+        uow: IUnitOfWork | None = None,
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events of one stream between two versions, both exclusive.
+
+        They are fetched in batches; a stream of any length takes little memory.
+        """
         ...
 
-    def read_all(self, *, after_position: int = 0) -> AsyncIterator[StoredEvent]:
-        """Yield the committed events of all streams behind ``after_position``, in order."""
+    async def stream_version(self, stream: StreamId, uow: IUnitOfWork | None = None) -> int:
+        """Return the version of the last event of ``stream``; 0 when it has none."""
+        ...
+
+    async def streams_of(
+        self, aggregate_id: str, *, tenant_id: str = "", uow: IUnitOfWork | None = None
+    ) -> list[StreamId]:
+        """Return the streams of aggregates with this id, one for each type that has one."""
+        ...
+
+    async def read_feed(
+        self,
+        *,
+        after_position: int = 0,
+        limit: int = 1000,
+        event_types: Collection[str] | None = None,
+    ) -> FeedPage:
+        """Return the next stretch of the feed, at most ``limit`` events of these types (or all).
+
+        A page may hold fewer events and there are more behind it; its ``position`` stays at
+        ``after_position`` only when there is nothing behind that.
+        """
+        ...
+
+    def read_all(
+        self,
+        *,
+        after_position: int = 0,
+        before_position: int | None = None,
+        event_types: Collection[str] | None = None,
+        backwards: bool = False,
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events of the feed between two positions, both exclusive, as of this call.
+
+        They are fetched in batches; a feed of any length takes little memory.
+        """
         ...
 
     async def latest_position(self) -> int:
-        """Return the position of the last event; 0 when there is none."""
+        """Return the position of the last event; 0 when there is none.
+
+        Every event committed before the call has a position up to this one, so whoever waits for
+        a projection to reach it reads what they wrote.
+        """
         ...

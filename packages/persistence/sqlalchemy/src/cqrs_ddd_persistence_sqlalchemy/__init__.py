@@ -7,12 +7,18 @@ from cqrs_ddd_persistence_sqlalchemy.errors import (
     MappingError,
     UniqueViolationError,
 )
+from cqrs_ddd_persistence_sqlalchemy.event_store import (
+    EventTables,
+    SQLAlchemyEventStore,
+    event_tables,
+)
 from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencyStore
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
@@ -20,13 +26,16 @@ __all__ = [
     "AggregateMapping",
     "DatabaseUnavailableError",
     "DatabaseUrlError",
+    "EventTables",
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
     "SQLAlchemyRepository",
+    "SQLAlchemySnapshotStore",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",
@@ -34,6 +43,7 @@ __all__ = [
     "create_schema",
     "create_session_factory",
     "drop_schema",
+    "event_tables",
     "metadata_of",
     "outbox_table",
 ]

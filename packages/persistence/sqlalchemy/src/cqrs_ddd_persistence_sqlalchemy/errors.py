@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from cqrs_ddd_core.primitives.errors import ConcurrencyError, PersistenceError
 
 _LOST_RACES = frozenset({"40001", "40P01", "1213", "1205", "1020", "55P03"})
+_LOST_SAVEPOINT = "SAVEPOINT sa_savepoint"
 
 
 class MappingError(PersistenceError):
@@ -62,7 +63,17 @@ def translated(error: DBAPIError, target: str, *, expected: int | None = None) -
 
 def lost_race(error: DBAPIError) -> bool:
     """Whether the database refused because another transaction was first."""
-    return sqlstate_of(error) in _LOST_RACES or "database is locked" in str(error.orig)
+    message = str(error.orig)
+    return (
+        sqlstate_of(error) in _LOST_RACES
+        or "database is locked" in message
+        or _LOST_SAVEPOINT in message
+    )
+
+
+def lost_savepoint(error: DBAPIError) -> bool:
+    """Whether a savepoint went with its transaction, which MariaDB undoes after a deadlock."""
+    return _LOST_SAVEPOINT in str(error.orig)
 
 
 def sqlstate_of(error: DBAPIError) -> str:

@@ -13,9 +13,14 @@ from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork, e
 
 @asynccontextmanager
 async def joined(
-    session_factory: async_sessionmaker[AsyncSession], uow: Any = None
+    session_factory: async_sessionmaker[AsyncSession], uow: Any = None, *, read_only: bool = False
 ) -> AsyncGenerator[SQLAlchemyUnitOfWork]:
     """Yield ``uow``, else the current unit of work, else one that commits at the end.
+
+    Args:
+        session_factory: what the units of work are made with.
+        uow: the one to join.
+        read_only: one of its own is for reading alone; on SQLite it then waits for no writer.
 
     Raises:
         UnitOfWorkClosedError: the current one has ended.
@@ -27,9 +32,11 @@ async def joined(
         uow = unit_of_work_to_join()
     if uow is None:
         own = SQLAlchemyUnitOfWork(session_factory)
+        own.read_only = read_only
         try:
             yield own
-            await own.commit()
+            if not read_only:
+                await own.commit()
         finally:
             await own.close()
         return

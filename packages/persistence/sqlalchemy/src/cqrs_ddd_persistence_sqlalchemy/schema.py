@@ -1,6 +1,6 @@
 """Tables: created at once, or handed to Alembic as metadata."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -36,7 +36,7 @@ class HasTables(Protocol):
     """A storage that keeps its data in several tables."""
 
     @property
-    def tables(self) -> Sequence[Table]:
+    def tables(self) -> Iterable[Table]:
         """The tables."""
         ...
 

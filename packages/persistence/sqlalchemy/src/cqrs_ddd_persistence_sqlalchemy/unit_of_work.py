@@ -20,7 +20,7 @@ from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports import IAggregateGateway
 from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.engine import prepare
-from cqrs_ddd_persistence_sqlalchemy.errors import translated
+from cqrs_ddd_persistence_sqlalchemy.errors import lost_savepoint, translated
 from cqrs_ddd_persistence_sqlalchemy.gateway import SQLAlchemyGateway
 from cqrs_ddd_persistence_sqlalchemy.mapping import mapping_of
 from cqrs_ddd_persistence_sqlalchemy.transaction import Transaction
@@ -176,13 +176,19 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
     async def _savepoint(self) -> AsyncGenerator[None]:
         connection = await self.connection()
         failed_before = self.transaction.failure
-        async with connection.begin_nested():
-            try:
-                yield
-            except BaseException:
-                self.transaction.writes.clear()
-                self.transaction.failure = failed_before
-                raise
+        try:
+            async with connection.begin_nested():
+                try:
+                    yield
+                except BaseException:
+                    self.transaction.writes.clear()
+                    self.transaction.failure = failed_before
+                    raise
+        except DBAPIError as error:
+            if lost_savepoint(error):
+                self.transaction.failure = error
+                raise translated(error, "The transaction") from error
+            raise
 
 
 def engine_of(session_factory: async_sessionmaker[AsyncSession]) -> AsyncEngine:

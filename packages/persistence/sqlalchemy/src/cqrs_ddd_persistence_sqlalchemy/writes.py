@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     CTE,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Executable,
     Insert,
     Integer,
+    ScalarSelect,
     Table,
     Update,
     bindparam,
@@ -26,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from cqrs_ddd_persistence_sqlalchemy.errors import sqlstate_of
 
 _DIVISION_BY_ZERO = "22012"
+_ATTEMPTS = 64  # each one is lost to somebody who has committed
 Row = Mapping[str, Any]
 
 
@@ -58,6 +60,30 @@ class Template(NamedTuple):
             found = found.where(columns[name] == parameter)
         return found
 
+    def counted(self, name: str) -> tuple[list[CTE], ScalarSelect[int]]:
+        """Return the statement as a part of another, and how many rows it wrote."""
+        statement = self.statement(f"{name}_")
+        part = statement.returning(literal_column("1", Integer()).label("one")).cte(name)
+        return [part], select(func.count()).select_from(part).scalar_subquery()
+
+
+class ITemplate(Protocol):
+    """A statement to be filled with values; equal ones are compiled once."""
+
+    @property
+    def table(self) -> Table:
+        """Where it writes."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What it does, such as "insert"."""
+        ...
+
+    def counted(self, name: str) -> tuple[list[CTE], ScalarSelect[int]]:
+        """Return its parts in another statement, and 1 there when it did what it should, else 0."""
+        ...
+
 
 class Write(NamedTuple):
     """Rows to be written by one template.
@@ -67,12 +93,17 @@ class Write(NamedTuple):
         on_error: returns what the database's error means.
         on_miss: raises, if the row is not as an UPDATE or DELETE expects it; runs on the same
             connection.
+        prepare: returns the write with its rows, or None when there is nothing left to write;
+            after ``on_miss`` has not raised, all is tried again.
+        alone: runs it by itself in a transaction, for what is no single statement everywhere.
     """
 
-    template: Template
+    template: ITemplate
     rows: Sequence[Row]
     on_error: Callable[[DBAPIError], Exception]
     on_miss: Callable[[Connection], None] | None = None
+    prepare: "Callable[[Connection], Write | None] | None" = None
+    alone: Callable[[Connection], None] | None = None
 
 
 class WriteQueue:
@@ -84,6 +115,8 @@ class WriteQueue:
 
     def __init__(self) -> None:
         self._writes: list[Write] = []
+        self.gathered: dict[object, Any] = {}
+        """What storages add to before it is written; forgotten with the writes."""
 
     def __bool__(self) -> bool:
         return bool(self._writes)
@@ -94,7 +127,12 @@ class WriteQueue:
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._writes.clear()
+        self._take()
+
+    def _take(self) -> list[Write]:
+        """Return all of them and forget them."""
+        writes, self._writes, self.gathered = self._writes, [], {}
+        return writes
 
     @property
     def are_one_statement(self) -> bool:
@@ -108,17 +146,23 @@ class WriteQueue:
         Raises:
             Exception: what ``on_error`` and ``on_miss`` say.
         """
-        writes, self._writes = self._writes, []
-        guarded = tuple(write.on_miss is not None for write in writes)
-        statement = _together(tuple(write.template for write in writes), guarded)
-        try:
-            connection.execute(statement, _parameters(writes))
-        except DBAPIError as error:
-            if sqlstate_of(error) == _DIVISION_BY_ZERO:
-                for write in writes:
-                    if write.on_miss is not None:
-                        write.on_miss(connection)
-            raise _culprit(writes, error).on_error(error) from error
+        writes = self._take()
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            ready = _prepared(writes, connection)
+            if not ready:
+                return
+            try:
+                _run_at_once(connection, ready)
+            except DBAPIError as error:
+                missed = sqlstate_of(error) == _DIVISION_BY_ZERO
+                if missed:
+                    for write in ready:
+                        if write.on_miss is not None:
+                            write.on_miss(connection)
+                if not (missed and attempts_left and any(write.prepare for write in ready)):
+                    raise _culprit(ready, error).on_error(error) from error
+            else:
+                return
 
     def run(self, connection: Connection) -> None:
         """Send all of them, in order.
@@ -126,16 +170,29 @@ class WriteQueue:
         Raises:
             Exception: what ``on_error`` and ``on_miss`` say.
         """
-        writes, self._writes = self._writes, []
+        writes = self._take()
         if connection.dialect.name != "postgresql":
             for write in writes:
                 _run_alone(connection, write)
             return
         for group in _groups(writes):
-            if len(group) == 1:
-                _run_alone(connection, group[0])
-            else:
-                _run_together(connection, group)
+            mergeable = [write for write in group if write.alone is None]
+            if len(mergeable) > 1:
+                _run_together(connection, mergeable)
+            for write in group:
+                if write.alone is not None or len(mergeable) == 1:
+                    _run_alone(connection, write)
+
+
+def _prepared(writes: Sequence[Write], connection: Connection) -> list[Write]:
+    ready = [write.prepare(connection) if write.prepare else write for write in writes]
+    return [write for write in ready if write is not None]
+
+
+def _run_at_once(connection: Connection, writes: Sequence[Write]) -> None:
+    guarded = tuple(write.on_miss is not None for write in writes)
+    statement = _together(tuple(write.template for write in writes), guarded)
+    connection.execute(statement, _parameters(writes))
 
 
 def _groups(writes: Sequence[Write]) -> list[list[Write]]:
@@ -159,11 +216,13 @@ def _may_be_a_part(write: Write) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _needs_python(template: Template) -> bool:
+def _needs_python(template: ITemplate) -> bool:
     """Whether SQLAlchemy has to work out a value of a table of the user's own.
 
     Its parameter would be named after the column alone, and two parts would be mixed up.
     """
+    if not isinstance(template, Template):
+        return False
     left_open = [column for column in template.table.c if column.name not in template.columns]
     if template.kind == "insert":
         return any(column.default is not None for column in left_open)
@@ -171,7 +230,7 @@ def _needs_python(template: Template) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _alone(template: Template) -> Insert | Update | Delete:
+def _alone(template: Any) -> Insert | Update | Delete:
     """Return the statement for rows by themselves.
 
     The columns of an INSERT are those of its rows: SQLAlchemy looks parameters that stand in the
@@ -181,6 +240,9 @@ def _alone(template: Template) -> Insert | Update | Delete:
 
 
 def _run_alone(connection: Connection, write: Write) -> None:
+    if write.alone is not None:
+        write.alone(connection)
+        return
     if write.template.kind == "insert":
         rows = write.rows if len(write.rows) > 1 else write.rows[0]
         try:
@@ -198,7 +260,7 @@ def _run_alone(connection: Connection, write: Write) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _together(templates: tuple[Template, ...], guarded: tuple[bool, ...]) -> Executable:
+def _together(templates: tuple[ITemplate, ...], guarded: tuple[bool, ...]) -> Executable:
     """Return one statement that does what all of them do and counts the rows of each.
 
     Where a guarded one finds no row, the statement divides by zero, so that nothing is written.
@@ -206,11 +268,9 @@ def _together(templates: tuple[Template, ...], guarded: tuple[bool, ...]) -> Exe
     counts: list[Any] = []
     parts: list[CTE] = []
     for place, (template, is_guarded) in enumerate(zip(templates, guarded, strict=True)):
-        statement = template.statement(f"w{place}_")
-        part = statement.returning(literal_column("1", Integer()).label("one")).cte(f"w{place}")
-        count = select(func.count()).select_from(part).scalar_subquery()
+        own_parts, count = template.counted(f"w{place}")
         counts.append(literal_column("1").op("/")(count) if is_guarded else count)
-        parts.append(part)
+        parts += own_parts
     return select(*counts).add_cte(*parts)
 
 

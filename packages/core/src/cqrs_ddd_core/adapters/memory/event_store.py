@@ -1,21 +1,41 @@
 """The event store in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 
-from cqrs_ddd_core.adapters.memory.joining import joined_transaction, run_or_stage
-from cqrs_ddd_core.ports.event_store import ExpectedVersion, StoredEvent, StreamId
+from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
+from cqrs_ddd_core.adapters.memory.joining import joined_transaction
+from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
+from cqrs_ddd_core.ports.event_store import (
+    ExpectedVersion,
+    FeedPage,
+    IUpcaster,
+    StoredEvent,
+    StreamAppend,
+    StreamId,
+)
+from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
 
 class InMemoryEventStore:
-    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``IEventStore``)."""
+    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``IEventStore``).
 
-    def __init__(self) -> None:
+    Args:
+        upcaster_registry: brings old events to the schema of today as they are read.
+    """
+
+    def __init__(self, *, upcaster_registry: IUpcaster | None = None) -> None:
         self._feed: list[StoredEvent] = []
         self._streams: dict[StreamId, list[StoredEvent]] = {}
+        self._upcasters = upcaster_registry
+        self.signal = FeedSignal()
+
+    def unit_of_work(self) -> InMemoryUnitOfWork:
+        """Return a unit of work that this store takes part in, without repositories."""
+        return InMemoryUnitOfWork()
 
     async def append(
         self,
@@ -25,44 +45,132 @@ class InMemoryEventStore:
         uow: IUnitOfWork | None = None,
     ) -> int:
         """Append ``events`` and return the stream's new version."""
-        transaction = joined_transaction(uow, to_write=True)
-        seen = self._seen(stream, uow)
-        if _stands_already(seen, events, expected_version):
-            return len(seen)
-        _check(stream, len(seen), expected_version)
-        base = len(self._streams.get(stream, ()))
+        append = StreamAppend(stream, events, expected_version)
+        return self._append([append], joined_transaction(uow, to_write=True))[stream]
 
-        def check() -> None:
-            if expected_version >= 0 and len(self._streams.get(stream, ())) != base:
-                _check(stream, len(self._streams[stream]), base)
-
-        if transaction is not None:
-            transaction.pending[self, stream] = (*seen[base:], *events)
-        run_or_stage(transaction, lambda: self._apply(stream, events), check)
-        return len(seen) + len(events)
+    async def append_many(
+        self, appends: Sequence[StreamAppend], uow: IUnitOfWork | None = None
+    ) -> None:
+        """Append to several streams, all or nothing."""
+        self._append(appends, joined_transaction(uow, to_write=True))
 
     async def read_stream(
-        self, stream: StreamId, *, after_version: int = 0, uow: IUnitOfWork | None = None
-    ) -> AsyncIterator[StoredEvent]:
-        """Yield the events of one stream behind ``after_version``, in order."""
-        for version, event in enumerate(self._seen(stream, uow), start=1):
-            if version > after_version:
-                yield replace(event, version=version)
+        self,
+        stream: StreamId,
+        *,
+        after_version: int = 0,
+        before_version: int | None = None,
+        backwards: bool = False,
+        uow: IUnitOfWork | None = None,
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events of one stream between two versions, both exclusive."""
+        seen = self._seen(stream, joined_transaction(uow))
+        end = None if before_version is None else max(before_version - 1, 0)
+        chosen = list(enumerate(seen, start=1))[max(after_version, 0) : end]
+        for version, event in reversed(chosen) if backwards else chosen:
+            yield self._today(replace(event, stream=stream, version=version, position=0))
 
-    async def read_all(self, *, after_position: int = 0) -> AsyncIterator[StoredEvent]:
-        """Yield the committed events of all streams behind ``after_position``, in order."""
-        for event in self._feed[after_position:]:
-            yield event
+    async def stream_version(self, stream: StreamId, uow: IUnitOfWork | None = None) -> int:
+        """Return the version of the last event of ``stream``; 0 when it has none."""
+        return len(self._seen(stream, joined_transaction(uow)))
+
+    async def streams_of(
+        self, aggregate_id: str, *, tenant_id: str = "", uow: IUnitOfWork | None = None
+    ) -> list[StreamId]:
+        """Return the streams of aggregates with this id, one for each type that has one."""
+        transaction = joined_transaction(uow)
+        found = dict.fromkeys(self._streams)
+        for owner, *names in transaction.pending if transaction is not None else ():
+            if owner is self:
+                found.update(dict.fromkeys(names))
+        return [s for s in found if (s.aggregate_id, s.tenant_id) == (aggregate_id, tenant_id)]
+
+    async def read_feed(
+        self,
+        *,
+        after_position: int = 0,
+        limit: int = 1000,
+        event_types: Collection[str] | None = None,
+    ) -> FeedPage:
+        """Return the next stretch of the feed."""
+        page = self._feed[after_position : after_position + limit]
+        events = [e for e in page if event_types is None or e.event_type in event_types]
+        return FeedPage([self._today(event) for event in events], after_position + len(page))
+
+    async def read_all(
+        self,
+        *,
+        after_position: int = 0,
+        before_position: int | None = None,
+        event_types: Collection[str] | None = None,
+        backwards: bool = False,
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events of the feed between two positions, both exclusive, as of this call."""
+        end = None if before_position is None else max(before_position - 1, 0)
+        chosen = self._feed[after_position:end]
+        for event in reversed(chosen) if backwards else chosen:
+            if event_types is None or event.event_type in event_types:
+                yield self._today(event)
 
     async def latest_position(self) -> int:
         """Return the position of the last event; 0 when there is none."""
         return len(self._feed)
 
-    def _seen(self, stream: StreamId, uow: IUnitOfWork | None) -> list[StoredEvent]:
+    def _today(self, event: StoredEvent) -> StoredEvent:
+        return event if self._upcasters is None else self._upcasters.upcast_stored(event)
+
+    def _seen(self, stream: StreamId, transaction: InMemoryTransaction | None) -> list[StoredEvent]:
         """Return what the joined transaction sees of a stream: the committed, then its own."""
-        transaction = joined_transaction(uow)
         own = transaction.pending.get((self, stream), ()) if transaction is not None else ()
         return [*self._streams.get(stream, ()), *own]
+
+    def _append(
+        self, appends: Sequence[StreamAppend], transaction: InMemoryTransaction | None
+    ) -> dict[StreamId, int]:
+        """Append now, or at the commit of ``transaction``; return the versions of the streams."""
+        seen = {append.stream: self._seen(append.stream, transaction) for append in appends}
+        new: list[tuple[StreamAppend, int]] = []
+        for append in appends:
+            known = seen[append.stream]
+            if _stands_already(known, append.events, append.expected_version):
+                continue
+            _check(append, known)
+            new.append((append, len(known)))
+            known += append.events
+        committed = {stream: len(self._streams.get(stream, ())) for stream in seen}
+        if transaction is not None:
+            for stream, events in seen.items():
+                if pending := events[committed[stream] :]:
+                    transaction.pending[self, stream] = tuple(pending)
+        steps = [self._step(append, committed[append.stream], base) for append, base in new]
+        if transaction is not None:
+            for check, apply in steps:
+                transaction.stage(apply, check)
+        else:  # nothing has happened since the checks above
+            for _, apply in steps:
+                apply()
+        return {stream: len(events) for stream, events in seen.items()}
+
+    def _step(
+        self, append: StreamAppend, committed: int, base: int
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Return what refuses the append when somebody else was first, and what appends."""
+        stream, events, expected = append
+
+        def stands() -> bool:
+            where = base if expected >= 0 else expected
+            return _stands_already(self._streams.get(stream, ()), events, where)
+
+        def check() -> None:
+            actual = len(self._streams.get(stream, ()))
+            if expected >= 0 and actual != committed and not stands():
+                raise ConcurrencyError(f"Stream {stream}", expected=base, actual=actual)
+
+        def apply() -> None:
+            if not stands():
+                self._apply(stream, events)
+
+        return check, apply
 
     def _apply(self, stream: StreamId, events: Sequence[StoredEvent]) -> None:
         stored_stream = self._streams.setdefault(stream, [])
@@ -76,14 +184,18 @@ class InMemoryEventStore:
             )
             stored_stream.append(stored)
             self._feed.append(stored)
+        self.signal.notify()
 
 
-def _check(stream: StreamId, version: int, expected: int) -> None:
-    """Refuse an append to a stream that is not at the expected version."""
-    wrong = expected >= 0 and version != expected
-    missing = expected == ExpectedVersion.STREAM_EXISTS and version == 0
-    if wrong or missing:
-        raise ConcurrencyError(f"Stream {stream}", expected=expected, actual=version)
+def _check(append: StreamAppend, seen: Sequence[StoredEvent]) -> None:
+    """Refuse an append to a stream that is not as it expects, or that has some of its events."""
+    stream, events, expected = append
+    wrong = expected >= 0 and len(seen) != expected
+    missing = expected == ExpectedVersion.STREAM_EXISTS and not seen
+    ids = {event.event_id for event in events}
+    doubled = expected < 0 and any(event.event_id in ids for event in seen)
+    if wrong or missing or doubled:
+        raise ConcurrencyError(f"Stream {stream}", expected=expected, actual=len(seen))
 
 
 def _stands_already(
@@ -94,6 +206,6 @@ def _stands_already(
     if expected >= 0:
         standing = seen[expected : expected + len(ids)]
     else:
-        known = {event.event_id for event in seen}
-        standing = [event for event in events if event.event_id in known]
+        known = {event.event_id for event in events}
+        standing = [event for event in seen if event.event_id in known]
     return bool(ids) and [event.event_id for event in standing] == ids

@@ -21,6 +21,7 @@ from cqrs_ddd_core.ports.inbox_storage import IInboxStorage
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.message_consumer import IMessageConsumer
 from cqrs_ddd_core.ports.worker_part import Progress
+from cqrs_ddd_core.primitives.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 _STALL_AFTER = 60.0  # seconds a handler may take before the consumer counts as stalled
@@ -123,6 +124,9 @@ class BaseEventConsumer:
         """Work until ``stopping`` is set or the task is cancelled, as a part of a ``Worker``.
 
         After that, nothing more is taken; what has begun is finished until the drain deadline.
+
+        Raises:
+            ConfigurationError: it can never work as it is wired.
         """
         failures = 0
         while not stopping.is_set():
@@ -132,6 +136,8 @@ class BaseEventConsumer:
                     self.progress.idle()
                     session = Session(subscription, self._effects, self._settings, self.progress)
                     await self._work_in(session, stopping)
+            except ConfigurationError:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it was, the next connection may be better
                 failures += 1
                 self.progress.trouble(error)

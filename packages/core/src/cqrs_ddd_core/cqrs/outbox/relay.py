@@ -279,23 +279,23 @@ class Relay:
             self.queues.add(key, message)
 
     async def retry_due(self) -> int:
-        """Queue the first messages of blocked keys whose time has come; return how many."""
+        """Queue the first messages of blocked keys whose time has come; return how many keys."""
         slots = self._slots - self._releasing
         due, next_in = await shielded(self._storage.due(slots, _DUE_AT_ONCE))
-        queued = 0
+        seen = 0
         for blocked, message in due:
             key = blocked.key
             if self.queues.is_known(key) or key in self._pending.healed:
                 continue
             self._blocked[key] = blocked
+            seen += 1
             if message is None:  # somebody removed it: what is behind it goes on
                 self._pending.healed.append(key)
             else:
                 self.queues.add(key, message)
-                queued += 1
         pause = self.settings.redrive_poll
         self._retry_at = boot_time() + (pause if next_in is None else min(pause, next_in))
-        return queued
+        return seen
 
     # -- publishing ----------------------------------------------------------------------------
 

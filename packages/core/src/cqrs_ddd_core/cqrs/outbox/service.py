@@ -1,13 +1,21 @@
 """Delivers an outbox step by step, for who wants to say when."""
 
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from cqrs_ddd_core.cqrs.outbox.relay import Relay
 from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLostError
+
+
+class _Step(NamedTuple):
+    """How many messages or blocked keys there were to look after, and how many were delivered."""
+
+    found: int
+    delivered: int
 
 
 class OutboxService:
@@ -62,40 +70,30 @@ class OutboxService:
                 delivers them; some may be delivered twice.
             Exception: the broker is away, as the publisher has it; nothing was changed.
         """
-        relay = self.relay
-        try:
-            await relay.converse(is_draining=True)
-            await relay.read(batch_size)
-            return await self._publish_all()
-        except RelayLeaseLostError:
-            await relay.start_over()
-            raise
+        return (await self._process(batch_size)).delivered
 
     async def retry_failed(self, batch_size: int = 50) -> int:
         """Try again messages that have failed and whose time has come; return how many succeeded.
 
         What waits behind them is delivered by the next ``process_batch``.
         """
-        relay, published = self.relay, 0
-        try:
-            await relay.converse(is_draining=True)
-            while published < batch_size and await relay.retry_due():
-                delivered = await self._publish_all()
-                published += delivered
-                if not delivered:
-                    break
-        except RelayLeaseLostError:
-            await relay.start_over()
-            raise
+        published = 0
+        while published < batch_size:
+            step = await self._retry()
+            published += step.delivered
+            if not step.delivered:
+                break
         return published
 
     async def drain(self) -> int:
         """Publish until nothing waits but what has failed; return how many were delivered."""
         total = 0
         while True:
-            delivered = await self.process_batch(self.relay.settings.batch_size)
-            total += delivered
-            if not delivered and not await self.retry_failed():
+            step = await self._process(self.relay.settings.batch_size)
+            if not step.found:
+                step = await self._retry()
+            total += step.delivered
+            if not step.found:
                 return total
 
     async def close(self) -> None:
@@ -112,6 +110,22 @@ class OutboxService:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _process(self, batch_size: int) -> "_Step":
+        return await self._step(lambda: self.relay.read(batch_size))
+
+    async def _retry(self) -> "_Step":
+        return await self._step(self.relay.retry_due)
+
+    async def _step(self, find: Callable[[], Awaitable[int]]) -> "_Step":
+        """Publish what ``find`` queues."""
+        try:
+            await self.relay.converse(is_draining=True)
+            found = await find()
+            return _Step(found, await self._publish_all())
+        except RelayLeaseLostError:
+            await self.relay.start_over()
+            raise
 
     async def _publish_all(self) -> int:
         relay, delivered = self.relay, 0

@@ -145,6 +145,7 @@ class KafkaSubscription:
         """Commit what has been settled, as often as the answers of Kafka allow."""
         while True:
             await self._to_commit.wait()
+            await self._assigned.wait()  # a commit would only disturb the group that gathers anew
             self._to_commit.clear()
             try:
                 await shielded(self.commit())
@@ -170,10 +171,10 @@ class KafkaSubscription:
     async def revoked(self, partitions: Iterable[Any]) -> None:
         """Finish what is under way in partitions that go to another member, then commit it."""
         self._assigned.clear()
-        going = [self._work[each] for each in partitions if each in self._work]
+        going = {each: self._work[each] for each in partitions if each in self._work}
         try:
             async with asyncio.timeout(self._rebalance_drain):
-                for progress in going:
+                for progress in going.values():
                     await progress.drained()
         except TimeoutError:
             _log.warning("Partitions change hands before their messages are handled")
@@ -181,8 +182,9 @@ class KafkaSubscription:
             await self.commit()
         except (KafkaError, OSError) as error:
             _log.warning("Offsets could not be committed before a rebalance: %r", error)
-        for progress in going:
+        for partition, progress in going.items():
             progress.lose()
+            del self._work[partition]
 
     def assigned(self, partitions: Iterable[Any]) -> None:
         """Begin anew with the partitions of this member."""

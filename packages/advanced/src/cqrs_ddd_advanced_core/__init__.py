@@ -1,0 +1,61 @@
+"""Event-sourced aggregates and deciders, snapshots, upcasters."""
+
+from cqrs_ddd_advanced_core.event_sourcing import (
+    DecidedAggregate,
+    Decider,
+    EventReader,
+    EventSourcedAggregate,
+    EventSourcedMediator,
+    EventSourcedRepository,
+    EventSourcingError,
+    EventUnreadableError,
+    IncompleteAggregateError,
+    MissingEventHandlerError,
+    UnknownAggregateError,
+    apply_event,
+)
+from cqrs_ddd_advanced_core.snapshots import (
+    CustomStrategy,
+    EveryNEventsStrategy,
+    InMemorySnapshotStore,
+    ISnapshotStore,
+    ISnapshotStrategy,
+    JSONSnapshotSerializer,
+    Snapshot,
+    SnapshotProgress,
+    TimeStrategy,
+)
+from cqrs_ddd_advanced_core.upcasting import (
+    EventUpcaster,
+    UpcasterChainError,
+    UpcasterRegistry,
+    UpcastError,
+)
+
+__all__ = [
+    "CustomStrategy",
+    "DecidedAggregate",
+    "Decider",
+    "EventReader",
+    "EventSourcedAggregate",
+    "EventSourcedMediator",
+    "EventSourcedRepository",
+    "EventSourcingError",
+    "EventUnreadableError",
+    "EventUpcaster",
+    "EveryNEventsStrategy",
+    "ISnapshotStore",
+    "ISnapshotStrategy",
+    "InMemorySnapshotStore",
+    "IncompleteAggregateError",
+    "JSONSnapshotSerializer",
+    "MissingEventHandlerError",
+    "Snapshot",
+    "SnapshotProgress",
+    "TimeStrategy",
+    "UnknownAggregateError",
+    "UpcastError",
+    "UpcasterChainError",
+    "UpcasterRegistry",
+    "apply_event",
+]
