@@ -297,6 +297,24 @@ async def test_messages_that_come_together_share_a_unit_of_work_for_each_handler
     assert await shop.inbox.handled("two", ids) == set(ids) - {ids[3]}
 
 
+async def test_handlers_with_effects_elsewhere_can_have_each_message_alone(shop: Shop) -> None:
+    sent: list[int] = []
+
+    async def send_mail(event: Placed) -> None:
+        if event.total == 2:
+            raise RuntimeError
+        sent.append(event.total)
+
+    shop.durable(Placed, send_mail, "mail")
+    for number in range(3):
+        await shop.mediator.publish(
+            Placed(total=number, aggregate_id="o-1", aggregate_type="Order")
+        )
+    publisher = DurableHandlerPublisher(shop.mediator, shop.inbox, batch_size=1)
+    await publisher.publish(await shop.outbox.get_pending())
+    assert sent == [0, 1]
+
+
 async def test_what_is_raised_in_a_shared_unit_of_work_has_its_own_message_as_its_cause(
     shop: Shop,
 ) -> None:

@@ -56,7 +56,8 @@ class DurableHandlerPublisher:
         event_types: classes by their stored names, for events that are no ``DomainEvent`` and
             have no handler.
         max_concurrency: how many units of work are open at once, at most.
-        batch_size: how many messages share one, about: those of a key are never parted.
+        batch_size: how many messages share one, about: those of a key are never parted. 1 gives
+            each its own, for effects elsewhere that another's failure must not repeat.
 
     Example:
         >>> from cqrs_ddd_core import (
@@ -132,7 +133,7 @@ class DurableHandlerPublisher:
 
         The inbox knows then what has been done.
         """
-        if len(messages) <= 1:
+        if min(len(messages), self._batch_size) <= 1:
             return False
         wanted: dict[str, tuple[Effects, list[OutboxMessage]]] = {}
         try:
