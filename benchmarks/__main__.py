@@ -11,14 +11,26 @@ from benchmarks import (
     event_store,
     harness,
     imports,
+    jobs,
     mediator,
     messaging,
     outbox,
+    projections,
     specifications,
     unit_of_work,
 )
 
-_MODULES = (imports, mediator, specifications, unit_of_work, outbox, messaging, event_store)
+_MODULES = (
+    imports,
+    mediator,
+    specifications,
+    unit_of_work,
+    outbox,
+    messaging,
+    event_store,
+    projections,
+    jobs,
+)
 
 
 def main(

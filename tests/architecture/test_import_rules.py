@@ -29,6 +29,10 @@ VIOLATIONS = {
         "cqrs_ddd_persistence_sqlalchemy",
         "import redis",
     ),
+    "projections import ports, never adapters": (
+        "cqrs_ddd_projections",
+        "from cqrs_ddd_persistence_sqlalchemy import engine",
+    ),
     "the brokers' adapters import core and their clients": (
         "cqrs_ddd_messaging",
         "import sqlalchemy",

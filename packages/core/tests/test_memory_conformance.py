@@ -1,6 +1,7 @@
 """The adapters in memory keep the promises of their ports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from cqrs_ddd_core import (
     InMemoryInboxStorage,
     InMemoryLockStrategy,
     InMemoryOutboxStorage,
+    InMemoryProjectionStorage,
+    InMemoryReadModel,
     InMemoryRepository,
     InMemoryUnitOfWork,
     JsonMessageCodec,
@@ -31,11 +34,14 @@ from cqrs_ddd_core.testing.conformance import (
     MessageCodecConformance,
     OutboxRelayStorageConformance,
     OutboxStorageConformance,
+    ProjectionStorageConformance,
+    ReadModelConformance,
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
     UnitOfWorkConformance,
 )
+from cqrs_ddd_core.testing.conformance.read_model import Reader
 from cqrs_ddd_core.testing.conformance.samples import Order
 
 
@@ -145,3 +151,23 @@ class TestJsonMessageCodec(MessageCodecConformance):
     @pytest.fixture
     def codec(self) -> JsonMessageCodec:
         return JsonMessageCodec()
+
+
+class TestInMemoryProjectionStorage(ProjectionStorageConformance):
+    @pytest.fixture
+    def projections(self) -> InMemoryProjectionStorage:
+        return InMemoryProjectionStorage()
+
+
+class TestInMemoryReadModel(ReadModelConformance):
+    @pytest.fixture
+    def read_model(self) -> InMemoryReadModel:
+        return InMemoryReadModel(documents=["profiles"])
+
+    @pytest.fixture
+    def read_live(self, read_model: InMemoryReadModel) -> Reader:
+        async def read_live(collection: str) -> dict[Any, Mapping[str, Any]]:
+            empty = {"name": None, "orders": 0, "amount": 0} if collection == "totals" else {}
+            return {key: {**empty, **row} for key, row in read_model.read(collection).items()}
+
+        return read_live

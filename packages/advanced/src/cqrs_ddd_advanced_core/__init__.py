@@ -1,4 +1,4 @@
-"""Event-sourced aggregates and deciders, snapshots, upcasters."""
+"""Event sourcing at the top; jobs, scheduling, undo and conflicts in their folders."""
 
 from cqrs_ddd_advanced_core.event_sourcing import (
     DecidedAggregate,

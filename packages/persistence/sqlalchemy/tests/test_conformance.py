@@ -1,9 +1,15 @@
 """SQLite, PostgreSQL and MariaDB keep the promises of the ports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, select
 
+from cqrs_ddd_advanced_core.testing import (
+    BackgroundJobRepositoryConformance,
+    UndoTokenRepositoryConformance,
+)
 from cqrs_ddd_core import repository
 from cqrs_ddd_core.testing.conformance import (
     ConcurrentUnitOfWorkConformance,
@@ -12,21 +18,30 @@ from cqrs_ddd_core.testing.conformance import (
     InboxStorageConformance,
     OutboxRelayStorageConformance,
     OutboxStorageConformance,
+    ProjectionStorageConformance,
+    ReadModelConformance,
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
     UnitOfWorkConformance,
 )
+from cqrs_ddd_core.testing.conformance.read_model import Reader
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyBackgroundJobRepository,
     SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
+    SQLAlchemyProjectionStorage,
+    SQLAlchemyReadModel,
     SQLAlchemyRepository,
+    SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
+    document_table,
 )
+from cqrs_ddd_persistence_sqlalchemy.types import text_type
 
 from .conftest import Sql
 
@@ -112,3 +127,57 @@ class TestSQLAlchemyEventStore(EventStoreConformance):
         event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)
         await create_schema(sql.engine, event_store)
         return event_store
+
+
+class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
+    @pytest.fixture
+    async def jobs(self, sql: Sql) -> SQLAlchemyBackgroundJobRepository:
+        jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
+        await create_schema(sql.engine, jobs)
+        return jobs
+
+
+class TestSQLAlchemyUndoTokenRepository(UndoTokenRepositoryConformance):
+    @pytest.fixture
+    async def tokens(self, sql: Sql) -> SQLAlchemyUndoTokenRepository:
+        tokens = SQLAlchemyUndoTokenRepository(sql.session_factory)
+        await create_schema(sql.engine, tokens)
+        return tokens
+
+
+class TestSQLAlchemyProjectionStorage(ProjectionStorageConformance):
+    @pytest.fixture
+    async def projections(self, sql: Sql) -> SQLAlchemyProjectionStorage:
+        storage = SQLAlchemyProjectionStorage(sql.session_factory)
+        await create_schema(sql.engine, storage)
+        return storage
+
+
+TOTALS = Table(
+    "totals",
+    MetaData(),
+    Column("id", text_type(key=True), primary_key=True),
+    Column("name", Text()),
+    Column("orders", BigInteger(), nullable=False, default=0),
+    Column("amount", BigInteger(), nullable=False, default=0),
+    Index("totals_by_orders", "orders"),
+)
+PROFILES = document_table("profiles")
+
+
+class TestSQLAlchemyReadModel(ReadModelConformance):
+    @pytest.fixture
+    def read_model(self, sql: Sql) -> SQLAlchemyReadModel:
+        return SQLAlchemyReadModel(sql.session_factory, TOTALS, PROFILES)
+
+    @pytest.fixture
+    def read_live(self, sql: Sql) -> Reader:
+        async def read_live(collection: str) -> dict[Any, Mapping[str, Any]]:
+            async with sql.engine.connect() as connection:
+                if collection == "profiles":
+                    documents = await connection.execute(select(PROFILES))
+                    return {row.key: row.document for row in documents}
+                rows = (await connection.execute(select(TOTALS))).mappings()
+                return {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
+
+        return read_live

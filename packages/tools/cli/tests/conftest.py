@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from typer.testing import CliRunner, Result
 
+from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
 from cqrs_ddd_cli.main import app
 from cqrs_ddd_core import (
     InMemoryInboxStorage,
@@ -22,6 +23,7 @@ from cqrs_ddd_core import (
 )
 from cqrs_ddd_core.cqrs.outbox import OutboxService
 from cqrs_ddd_persistence_sqlalchemy import (
+    SQLAlchemyBackgroundJobRepository,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     create_engine,
@@ -125,9 +127,11 @@ def sql_shop(url: str) -> Shop:
         session_factory = create_session_factory(engine)
         outbox = SQLAlchemyOutboxStorage(session_factory, archive=True)
         inbox = SQLAlchemyInboxStorage(session_factory)
+        jobs = SQLAlchemyBackgroundJobRepository(session_factory)
+        timers = SQLAlchemyBackgroundJobRepository(session_factory, table="timers")
         if new:
-            await create_schema(engine, outbox, inbox)
-        yield SimpleNamespace(outbox=outbox, inbox=inbox)
+            await create_schema(engine, outbox, inbox, jobs, timers)
+        yield SimpleNamespace(outbox=outbox, inbox=inbox, jobs=jobs, timers=timers)
         await engine.dispose()
 
     async def make_tables() -> None:
@@ -141,7 +145,10 @@ def sql_shop(url: str) -> Shop:
 @pytest.fixture
 def memory_shop(module: ModuleType) -> Shop:
     storage = SimpleNamespace(
-        outbox=InMemoryOutboxStorage(archive=True), inbox=InMemoryInboxStorage()
+        outbox=InMemoryOutboxStorage(archive=True),
+        inbox=InMemoryInboxStorage(),
+        jobs=InMemoryBackgroundJobRepository(),
+        timers=InMemoryBackgroundJobRepository(),
     )
 
     @asynccontextmanager

@@ -50,7 +50,23 @@ from cqrs_ddd_core.ports.outbox_relay import (
     slot_of,
 )
 from cqrs_ddd_core.ports.outbox_storage import IOutboxStorage, OutboxMessage
+from cqrs_ddd_core.ports.projection_operations import (
+    IProjectionOperations,
+    ParkedKey,
+    VersionStatus,
+)
+from cqrs_ddd_core.ports.projection_storage import (
+    FailedEvent,
+    IProjectionStorage,
+    PartitionLease,
+    ProjectionLeaseLostError,
+    ProjectionVersion,
+    VersionState,
+    WaitingKey,
+    partition_of,
+)
 from cqrs_ddd_core.ports.query_options import Aggregation, Ordering, QueryOptions
+from cqrs_ddd_core.ports.read_model import IReadModel, IReadModelWriter
 from cqrs_ddd_core.ports.repository import IRepository
 from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
@@ -70,6 +86,7 @@ __all__ = [
     "DueKeys",
     "DuplicateMessageError",
     "ExpectedVersion",
+    "FailedEvent",
     "FailedKey",
     "FeedPage",
     "FeedSignal",
@@ -92,7 +109,11 @@ __all__ = [
     "IOutboxOperations",
     "IOutboxRelayStorage",
     "IOutboxStorage",
+    "IProjectionOperations",
+    "IProjectionStorage",
     "IQueryBus",
+    "IReadModel",
+    "IReadModelWriter",
     "IRepository",
     "ISpecification",
     "ISubscription",
@@ -104,7 +125,11 @@ __all__ = [
     "Ordering",
     "OutboxMessage",
     "OutboxStatistics",
+    "ParkedKey",
+    "PartitionLease",
     "Progress",
+    "ProjectionLeaseLostError",
+    "ProjectionVersion",
     "QueryOptions",
     "RelayLease",
     "RelayLeaseLostError",
@@ -116,10 +141,14 @@ __all__ = [
     "StreamAppend",
     "StreamId",
     "UnreadableMessageError",
+    "VersionState",
+    "VersionStatus",
     "WaitingBatch",
+    "WaitingKey",
     "WaitingMessage",
     "decode_cursor",
     "encode_cursor",
     "order_key_of",
+    "partition_of",
     "slot_of",
 ]

@@ -1,5 +1,6 @@
 """Repositories, units of work, outbox and inbox on PostgreSQL, MariaDB, MySQL and SQLite."""
 
+from cqrs_ddd_persistence_sqlalchemy.background_jobs import SQLAlchemyBackgroundJobRepository
 from cqrs_ddd_persistence_sqlalchemy.engine import create_engine, create_session_factory
 from cqrs_ddd_persistence_sqlalchemy.errors import (
     DatabaseUnavailableError,
@@ -16,10 +17,16 @@ from cqrs_ddd_persistence_sqlalchemy.idempotency import SQLAlchemyIdempotencySto
 from cqrs_ddd_persistence_sqlalchemy.inbox import SQLAlchemyInboxStorage
 from cqrs_ddd_persistence_sqlalchemy.mapping import AggregateMapping, IMapping
 from cqrs_ddd_persistence_sqlalchemy.outbox import SQLAlchemyOutboxStorage, outbox_table
+from cqrs_ddd_persistence_sqlalchemy.projections import (
+    SQLAlchemyProjectionStorage,
+    SQLAlchemyReadModel,
+    document_table,
+)
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 __all__ = [
@@ -30,18 +37,23 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
     "SQLAlchemyInboxStorage",
     "SQLAlchemyOutboxStorage",
+    "SQLAlchemyProjectionStorage",
+    "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
     "SQLAlchemySnapshotStore",
+    "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
     "UniqueViolationError",
     "UtcDateTime",
     "create_engine",
     "create_schema",
     "create_session_factory",
+    "document_table",
     "drop_schema",
     "event_tables",
     "metadata_of",

@@ -2,7 +2,14 @@
 
 from typing import Protocol, runtime_checkable
 
-from cqrs_ddd_core.ports import IInboxStorage, IOutboxOperations, IOutboxStorage
+from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_core.ports import (
+    IEventStore,
+    IInboxStorage,
+    IOutboxOperations,
+    IOutboxStorage,
+    IProjectionOperations,
+)
 
 
 @runtime_checkable
@@ -27,4 +34,44 @@ class HasInbox(Protocol):
     @property
     def inbox(self) -> IInboxStorage:
         """The storage."""
+        ...
+
+
+@runtime_checkable
+class HasJobs(Protocol):
+    """An application with background jobs to be looked after."""
+
+    @property
+    def jobs(self) -> IBackgroundJobRepository:
+        """The repository, not the service around it."""
+        ...
+
+
+@runtime_checkable
+class HasEventStore(Protocol):
+    """An application with an event store to be looked into."""
+
+    @property
+    def event_store(self) -> IEventStore:
+        """The store."""
+        ...
+
+
+@runtime_checkable
+class HasTimers(Protocol):
+    """An application with scheduled commands to be looked after."""
+
+    @property
+    def timers(self) -> IBackgroundJobRepository:
+        """The repository, not the scheduler around it."""
+        ...
+
+
+@runtime_checkable
+class HasProjections(HasEventStore, Protocol):
+    """An application with projections to be looked after, and the events that they follow."""
+
+    @property
+    def projections(self) -> IProjectionOperations:
+        """The storage of their checkpoints."""
         ...

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
 from cqrs_ddd_cli.application import IOperableOutbox
 from cqrs_ddd_cli.errors import TroubleError, UsageError
-from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
 from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import CQRSDDDError
 
@@ -51,6 +52,45 @@ async def inbox_at(url: str, table: str) -> AsyncGenerator[IInboxStorage]:
 
         _check_table(table, await _tables_in(engine))
         yield SQLAlchemyInboxStorage(create_session_factory(engine), table=table)
+
+
+@asynccontextmanager
+async def jobs_at(url: str, table: str) -> AsyncGenerator[IBackgroundJobRepository]:
+    """Yield the jobs or timers in the table ``table`` of the database at ``url``."""
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemyBackgroundJobRepository,
+            create_session_factory,
+        )
+
+        _check_table(table, await _tables_in(engine))
+        yield SQLAlchemyBackgroundJobRepository(create_session_factory(engine), table=table)
+
+
+@asynccontextmanager
+async def events_at(url: str, table: str) -> AsyncGenerator[IEventStore]:
+    """Yield the event store in the table ``table`` of the database at ``url``."""
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemyEventStore,
+            create_session_factory,
+        )
+
+        _check_table(table, await _tables_in(engine))
+        yield SQLAlchemyEventStore(create_session_factory(engine), table=table)
+
+
+@asynccontextmanager
+async def projections_at(url: str, table: str) -> AsyncGenerator[IProjectionOperations]:
+    """Yield the storage of projections in the table ``table`` of the database at ``url``."""
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemyProjectionStorage,
+            create_session_factory,
+        )
+
+        _check_table(table, await _tables_in(engine))
+        yield SQLAlchemyProjectionStorage(create_session_factory(engine), table=table)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cqrs_ddd_cli import inbox, outbox, worker
+from cqrs_ddd_cli import events, inbox, jobs, outbox, projections, timers, worker
 
 app = typer.Typer(
     name="cqrs-ddd",
@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(projections.app, name="projections")
+app.add_typer(events.app, name="events")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(timers.app, name="timers")
 app.add_typer(worker.app, name="worker")
 
 

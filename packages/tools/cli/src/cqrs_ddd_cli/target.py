@@ -7,10 +7,19 @@ from typing import Annotated
 
 import typer
 
-from cqrs_ddd_cli.application import HasInbox, HasOutbox, IOperableOutbox
-from cqrs_ddd_cli.database import inbox_at, outbox_at
+from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_cli.application import (
+    HasEventStore,
+    HasInbox,
+    HasJobs,
+    HasOutbox,
+    HasProjections,
+    HasTimers,
+    IOperableOutbox,
+)
+from cqrs_ddd_cli.database import events_at, inbox_at, jobs_at, outbox_at, projections_at
 from cqrs_ddd_cli.errors import UsageError
-from cqrs_ddd_core.ports import IInboxStorage
+from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
 from cqrs_ddd_core.runtime import open_reference
 
 App = Annotated[
@@ -19,7 +28,8 @@ App = Annotated[
         "--app",
         metavar="MODULE:ATTRIBUTE",
         envvar="CQRS_DDD_APP",
-        help="The application: an object with an outbox or inbox, or a function that opens it.",
+        help="The application: an object with an outbox, inbox, event_store or projections, or a "
+        "function that opens it.",
     ),
 ]
 Database = Annotated[
@@ -33,7 +43,16 @@ Database = Annotated[
     ),
 ]
 OutboxTable = Annotated[str, typer.Option("--table", help="The outbox's table, with --database.")]
+EventTable = Annotated[
+    str, typer.Option("--events-table", help="The event store's table, with --database.")
+]
+ProjectionTable = Annotated[
+    str, typer.Option("--table", help="The projections' table, with --database.")
+]
 InboxTable = Annotated[str, typer.Option("--table", help="The inbox's table, with --database.")]
+
+JobTable = Annotated[str, typer.Option("--table", help="The jobs' table, with --database.")]
+TimerTable = Annotated[str, typer.Option("--table", help="The timers' table, with --database.")]
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,73 @@ class Target:
             self.app, _has_inbox, "an application with an inbox"
         ) as application:
             yield application.inbox
+
+    @asynccontextmanager
+    async def jobs(self) -> AsyncGenerator[IBackgroundJobRepository]:
+        """Open the background jobs."""
+        if self.app is None:
+            async with jobs_at(self.database or "", self.table) as repository:
+                yield repository
+            return
+        async with open_reference(self.app, _has_jobs, "an application with jobs") as application:
+            yield application.jobs
+
+    @asynccontextmanager
+    async def timers(self) -> AsyncGenerator[IBackgroundJobRepository]:
+        """Open the scheduled commands."""
+        if self.app is None:
+            async with jobs_at(self.database or "", self.table) as repository:
+                yield repository
+            return
+        async with open_reference(
+            self.app, _has_timers, "an application with timers"
+        ) as application:
+            yield application.timers
+
+    @asynccontextmanager
+    async def events(self, table: str | None = None) -> AsyncGenerator[IEventStore]:
+        """Open the event store; in a database, in ``table`` or the one that was named."""
+        if self.app is None:
+            async with events_at(self.database or "", table or self.table) as store:
+                yield store
+            return
+        async with open_reference(
+            self.app, _has_events, "an application with an event_store"
+        ) as application:
+            yield application.event_store
+
+    @asynccontextmanager
+    async def projections(
+        self, event_table: str
+    ) -> AsyncGenerator[tuple[IProjectionOperations, IEventStore]]:
+        """Open the storage of projections, and the events that they follow."""
+        if self.app is None:
+            async with (
+                projections_at(self.database or "", self.table) as storage,
+                self.events(event_table) as events,
+            ):
+                yield storage, events
+            return
+        async with open_reference(
+            self.app, _has_projections, "an application with projections and an event_store"
+        ) as application:
+            yield application.projections, application.event_store
+
+
+def _has_jobs(found: object) -> bool:
+    return isinstance(found, HasJobs)
+
+
+def _has_timers(found: object) -> bool:
+    return isinstance(found, HasTimers)
+
+
+def _has_events(found: object) -> bool:
+    return isinstance(found, HasEventStore)
+
+
+def _has_projections(found: object) -> bool:
+    return isinstance(found, HasProjections)
 
 
 def _has_outbox(found: object) -> bool:

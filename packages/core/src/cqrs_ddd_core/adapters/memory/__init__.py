@@ -7,6 +7,8 @@ from cqrs_ddd_core.adapters.memory.idempotency import InMemoryIdempotencyStore
 from cqrs_ddd_core.adapters.memory.inbox import InMemoryInboxStorage
 from cqrs_ddd_core.adapters.memory.locks import InMemoryLockStrategy
 from cqrs_ddd_core.adapters.memory.outbox import InMemoryOutboxStorage
+from cqrs_ddd_core.adapters.memory.projections import InMemoryProjectionStorage
+from cqrs_ddd_core.adapters.memory.read_model import InMemoryReadModel
 from cqrs_ddd_core.adapters.memory.repository import InMemoryRepository
 from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
 
@@ -18,6 +20,8 @@ __all__ = [
     "InMemoryInboxStorage",
     "InMemoryLockStrategy",
     "InMemoryOutboxStorage",
+    "InMemoryProjectionStorage",
+    "InMemoryReadModel",
     "InMemoryRepository",
     "InMemoryUnitOfWork",
 ]

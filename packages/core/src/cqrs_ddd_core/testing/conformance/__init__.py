@@ -20,6 +20,8 @@ _MODULES = (
     "message_codec",
     "outbox_relay",
     "outbox_storage",
+    "projection_storage",
+    "read_model",
     "repository",
     "search",
     "standalone_repository",
@@ -41,6 +43,8 @@ from cqrs_ddd_core.testing.conformance.lock_strategy import LockStrategyConforma
 from cqrs_ddd_core.testing.conformance.message_codec import MessageCodecConformance
 from cqrs_ddd_core.testing.conformance.outbox_relay import OutboxRelayStorageConformance
 from cqrs_ddd_core.testing.conformance.outbox_storage import OutboxStorageConformance
+from cqrs_ddd_core.testing.conformance.projection_storage import ProjectionStorageConformance
+from cqrs_ddd_core.testing.conformance.read_model import ReadModelConformance
 from cqrs_ddd_core.testing.conformance.repository import RepositoryConformance
 from cqrs_ddd_core.testing.conformance.search import SearchConformance
 from cqrs_ddd_core.testing.conformance.standalone_repository import (
@@ -58,6 +62,8 @@ __all__ = [
     "MessageCodecConformance",
     "OutboxRelayStorageConformance",
     "OutboxStorageConformance",
+    "ProjectionStorageConformance",
+    "ReadModelConformance",
     "RepositoryConformance",
     "SearchConformance",
     "StandaloneRepositoryConformance",

@@ -1,0 +1,35 @@
+"""What goes wrong with projections."""
+
+from collections.abc import Sequence
+
+from cqrs_ddd_core.primitives.errors import ConfigurationError, InfrastructureError
+
+
+class ProjectionRegistrationError(ConfigurationError):
+    """A projection can never work as it is written.
+
+    Attributes:
+        problems: everything that is wrong with it.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(problems))
+
+
+class ProjectionBehindError(InfrastructureError):
+    """A projection has not reached a position in time.
+
+    Attributes:
+        projection: its name.
+        position: what was waited for.
+        reached: where it is; None when it has never run.
+    """
+
+    def __init__(self, projection: str, position: int, reached: int | None, timeout: float) -> None:
+        self.projection, self.position, self.reached = projection, position, reached
+        where = "has never run" if reached is None else f"is at {reached}"
+        super().__init__(
+            f"{projection!r} {where}, and {position} was waited for, {timeout:g} s long. See with "
+            "`cqrs-ddd projections status` whether a worker runs and whether it has stopped."
+        )

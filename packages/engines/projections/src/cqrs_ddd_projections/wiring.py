@@ -1,0 +1,34 @@
+"""What a projection is wired to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cqrs_ddd_core.domain import EventTypeRegistry
+from cqrs_ddd_core.ports import FeedSignal, IEventStore, IProjectionStorage, IReadModel, StoredEvent
+from cqrs_ddd_projections.handler import Handle
+from cqrs_ddd_projections.policy import ErrorPolicy
+from cqrs_ddd_projections.settings import ProjectionSettings
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The handlers of a projection and everything around them, checked.
+
+    Attributes:
+        moved: tells of checkpoints that this process has moved.
+    """
+
+    name: str
+    revision: int
+    partitions: int
+    errors: ErrorPolicy
+    handlers: dict[str, Handle]
+    key_of: Callable[[StoredEvent], str]
+    event_types: EventTypeRegistry
+    event_store: IEventStore
+    storage: IProjectionStorage
+    read_model: IReadModel
+    uow_factory: Callable[[], Any]
+    settings: ProjectionSettings
+    moved: FeedSignal
