@@ -34,16 +34,20 @@ _MODULES = (
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Groups; all by default.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Groups, or how names of cases begin; all by default."),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a case.")] = False,
 ) -> None:
     """Measure our code beside its hand-written twin; the ratio is the result."""
     known = harness.groups()
     for name in names or known:
-        if name not in known:
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}.")
-        for case in harness.cases(name):
+        found = harness.cases(name)
+        if not found:
+            raise typer.BadParameter(f"{name!r} begins no case of {', '.join(known)}.")
+        for case in found:
             gc.collect()
             result = asyncio.run(harness.measured(case))
             if as_json:

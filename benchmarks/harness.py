@@ -71,9 +71,10 @@ def case(
     return register
 
 
-def cases(group: str) -> list[Case]:
-    """Return the cases of a group."""
-    return _cases.get(group, [])
+def cases(name: str) -> list[Case]:
+    """Return the cases of a group, or those whose names begin so."""
+    every = [each for group in _cases.values() for each in group]
+    return _cases.get(name) or [each for each in every if each.name.startswith(name)]
 
 
 def groups() -> list[str]:

@@ -1,11 +1,10 @@
 """The relay on PostgreSQL, beside a loop by hand: throughput, latency, idle polls, the inbox."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib import import_module
-from itertools import count
 from statistics import quantiles
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from benchmarks.harness import Pair, case
 from benchmarks.unit_of_work import _URL  # pyright: ignore[reportPrivateUsage]
 from cqrs_ddd_core import (
     AggregateRoot,
+    BaseEventConsumer,
     DomainEvent,
     EventPhase,
     HandlerRegistry,
@@ -29,6 +29,7 @@ from cqrs_ddd_core import (
     slot_of,
 )
 from cqrs_ddd_core.cqrs.outbox import BufferedOutbox, DurableHandlerPublisher
+from cqrs_ddd_messaging.memory import InMemoryConsumer, InMemoryMessageBus, InMemoryPublisher
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
@@ -42,6 +43,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
 asyncpg: Any = import_module("asyncpg")  # it brings no types
 _MESSAGES, _BATCH = 50_000, 500
 _SETTLED = 1_000_000
+_CONSUMED, _WORKERS = 2000, 10
 _RATE, _SECONDS = 500, 4
 _PAYLOAD = b'{"text": "' + b"x" * 280 + b'"}'
 _COLUMNS = (
@@ -291,62 +293,130 @@ class Benched(DomainEvent):
     text: str
 
 
-@case("outbox", "outbox.consume_inbox_effect", unit="messages/s", better="higher", rounds=5)
-async def consume() -> AsyncGenerator[Pair, Any]:
-    """Handle a message: inbox and effect in one transaction, ten at a time."""
+class Handling(NamedTuple):
+    """What handles events in PostgreSQL: by our code, and by hand in the same batches."""
+
+    registry: HandlerRegistry
+    mediator: Mediator
+    inbox: SQLAlchemyInboxStorage
+    session_factory: Any
+    by_hand: Callable[[Sequence[OutboxMessage]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _handling(phase: EventPhase) -> AsyncGenerator[Handling]:
+    """Set up one handler with an effect in a table, and its twin on ten connections."""
     async with _world(BenchUnitOfWork) as (_, inbox, session_factory, _):
         registry = HandlerRegistry()
 
         async def note(event: Benched, uow: BenchUnitOfWork) -> None:
             await uow.effects.add(Effect(id=event.event_id, text=event.text))
 
-        registry.register_event_handler(Benched, note, phase=EventPhase.DURABLE, name="note")
-        mediator = _mediator(registry, session_factory)
-        publisher, codec = DurableHandlerPublisher(mediator, inbox), JsonMessageCodec()
-        url, numbers = _URL.replace("+asyncpg", ""), count()
+        registry.register_event_handler(Benched, note, phase=phase, name="note")
+        mediator, codec = _mediator(registry, session_factory), JsonMessageCodec()
+        async with asyncpg.create_pool(
+            _URL.replace("+asyncpg", ""), min_size=_WORKERS, max_size=_WORKERS
+        ) as pool:
 
-        def messages() -> list[OutboxMessage]:
-            events = [Benched(text=f"text {next(numbers)}") for _ in range(1000)]
-            return [
-                OutboxMessage(
-                    message_id=event.event_id,
-                    event_type="Benched",
-                    payload=codec.encode(event),
-                    occurred_at=event.occurred_at,
-                )
-                for event in events
-            ]
-
-        async with asyncpg.create_pool(url, min_size=10, max_size=10) as pool:
-
-            async def by_hand(message: OutboxMessage) -> None:
-                event = codec.decode(Benched, message.payload)
+            async def handle(batch: Sequence[OutboxMessage]) -> None:
+                events = [codec.decode(Benched, message.payload) for message in batch]
                 async with pool.acquire() as own, own.transaction():
-                    await own.execute(
-                        "INSERT INTO bench_inbox VALUES ('twin', $1, now())", message.message_id
+                    ids = [message.message_id for message in batch]
+                    known = await own.fetch(
+                        "SELECT message_id FROM bench_inbox"
+                        " WHERE consumer = 'twin' AND message_id = ANY($1)",
+                        ids,
                     )
-                    await own.execute(
+                    assert not known
+                    await own.executemany(
+                        "INSERT INTO bench_inbox VALUES ('twin', $1, now())", [(i,) for i in ids]
+                    )
+                    await own.executemany(
                         "INSERT INTO bench_effects (id, text, version) VALUES ($1, $2, 1)",
-                        uuid4().hex,
-                        event.text,
+                        [(uuid4().hex, event.text) for event in events],
                     )
 
-            async def ours() -> int:
-                outcomes = await publisher.publish(messages())
-                assert not any(outcomes), outcomes
-                return 1000
-
-            async def twin() -> int:
-                waiting = iter(messages())
+            async def by_hand(messages: Sequence[OutboxMessage]) -> None:
+                batches = iter([messages[at : at + 50] for at in range(0, len(messages), 50)])
 
                 async def work() -> None:
-                    for message in waiting:
-                        await by_hand(message)
+                    for batch in batches:
+                        await handle(batch)
 
-                await asyncio.gather(*(work() for _ in range(10)))
-                return 1000
+                await asyncio.gather(*(work() for _ in range(_WORKERS)))
 
-            yield Pair(ours=ours, twin=twin)
+            yield Handling(registry, mediator, inbox, session_factory, by_hand)
+
+
+def _events(amount: int) -> list[OutboxMessage]:
+    codec = JsonMessageCodec()
+    return [
+        OutboxMessage(
+            message_id=event.event_id,
+            event_type="Benched",
+            payload=codec.encode(event),
+            occurred_at=event.occurred_at,
+            partition_key=f"k-{number % 500}",
+        )
+        for number, event in enumerate(Benched(text=f"text {n}") for n in range(amount))
+    ]
+
+
+@case("outbox", "outbox.consume_inbox_effect", unit="messages/s", better="higher", rounds=7)
+async def consume() -> AsyncGenerator[Pair, Any]:
+    """Consume from a broker in memory: inbox and effect in one transaction, fifty messages each."""
+    async with _handling(EventPhase.AFTER_COMMIT) as handling:
+        bus, waiting = InMemoryMessageBus(), list[OutboxMessage]()
+        bus.declare_queue("bench")
+        publisher = InMemoryPublisher(bus)
+
+        async def prepare() -> None:
+            waiting[:] = _events(_CONSUMED)
+
+        async def ours() -> int:
+            await publisher.publish(waiting)
+            consumer = BaseEventConsumer(
+                InMemoryConsumer(bus, "bench"),
+                handling.registry,
+                name="bench",
+                uow_factory=handling.mediator.unit_of_work,
+                inbox=handling.inbox,
+            )
+            await consumer.start()
+            while consumer.settled < _CONSUMED:  # noqa: ASYNC110 - others are measured
+                await asyncio.sleep(0.001)
+            await consumer.stop()
+            return _CONSUMED
+
+        async def twin() -> int:
+            await handling.by_hand(waiting)
+            return _CONSUMED
+
+        yield Pair(ours=ours, twin=twin, prepare=prepare)
+
+
+@case("outbox", "outbox.durable_handlers", unit="messages/s", better="higher", rounds=7)
+async def durable_handlers() -> AsyncGenerator[Pair, Any]:
+    """The same through a DURABLE handler, five hundred messages handed over at once."""
+    async with _handling(EventPhase.DURABLE) as handling:
+        publisher = DurableHandlerPublisher(handling.mediator, handling.inbox)
+        waiting = list[OutboxMessage]()
+
+        async def prepare() -> None:
+            waiting[:] = _events(_CONSUMED)
+
+        async def ours() -> int:
+            for at in range(0, _CONSUMED, _BATCH):
+                outcomes = await publisher.publish(waiting[at : at + _BATCH])
+                assert not any(outcomes), outcomes
+            return _CONSUMED
+
+        async def twin() -> int:
+            for at in range(0, _CONSUMED, _BATCH):
+                await handling.by_hand(waiting[at : at + _BATCH])
+            return _CONSUMED
+
+        yield Pair(ours=ours, twin=twin, prepare=prepare)
 
 
 def _mediator(registry: HandlerRegistry, session_factory: Any) -> Mediator:

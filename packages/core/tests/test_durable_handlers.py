@@ -105,6 +105,10 @@ class Shop:
             found = await uow.accounts.get(account)
             return 0 if found is None else found.paid
 
+    async def accounts(self) -> list[str]:
+        async with ShopUnitOfWork(self.database) as uow:
+            return sorted(account.id for account in await uow.accounts.list_all())
+
 
 @pytest.fixture
 def shop() -> Shop:
@@ -239,12 +243,10 @@ async def test_events_raised_by_a_handler_go_through_the_outbox_in_the_same_conv
 async def test_the_messages_of_a_key_are_handled_in_order_and_wait_for_one_that_failed(
     shop: Shop,
 ) -> None:
-    seen: list[int] = []
-
-    async def note(event: Placed) -> None:
+    async def note(event: Placed, uow: ShopUnitOfWork) -> None:
+        await uow.accounts.add(Account(id=f"a-{event.total}"))
         if event.total == 1:
             raise RuntimeError
-        seen.append(event.total)
 
     shop.durable(Placed, note, "note")
     for number in range(3):
@@ -260,7 +262,82 @@ async def test_the_messages_of_a_key_are_handled_in_order_and_wait_for_one_that_
         EarlierMessageFailedError,
         type(None),
     ]
-    assert sorted(seen) == [0, 9]
+    assert await shop.accounts() == ["a-0", "a-9"]
+
+
+async def test_messages_that_come_together_share_a_unit_of_work_for_each_handler(
+    shop: Shop,
+) -> None:
+    units: dict[str, set[int]] = {"one": set(), "two": set()}
+
+    async def one(event: Placed, uow: ShopUnitOfWork) -> None:
+        units["one"].add(id(uow))
+        await uow.accounts.add(Account(id=f"a-{event.total}"))
+
+    async def two(event: Placed, uow: ShopUnitOfWork) -> None:
+        units["two"].add(id(uow))
+        if event.total == 3:
+            raise RuntimeError
+
+    shop.durable(Placed, one, "one")
+    shop.durable(Placed, two, "two")
+    for number in range(5):
+        await shop.mediator.publish(Placed(total=number))
+    messages = await shop.outbox.get_pending()
+    outcomes = await shop.publisher.publish(messages)
+    assert [type(outcome) for outcome in outcomes] == [
+        *[type(None)] * 3,
+        RuntimeError,
+        type(None),
+    ]
+    assert len(units["one"]) == 1
+    assert await shop.accounts() == [f"a-{number}" for number in range(5)]
+    ids = [message.message_id for message in messages]
+    assert await shop.inbox.handled("one", ids) == set(ids)
+    assert await shop.inbox.handled("two", ids) == set(ids) - {ids[3]}
+
+
+async def test_handlers_with_effects_elsewhere_can_have_each_message_alone(shop: Shop) -> None:
+    sent: list[int] = []
+
+    async def send_mail(event: Placed) -> None:
+        if event.total == 2:
+            raise RuntimeError
+        sent.append(event.total)
+
+    shop.durable(Placed, send_mail, "mail")
+    for number in range(3):
+        await shop.mediator.publish(
+            Placed(total=number, aggregate_id="o-1", aggregate_type="Order")
+        )
+    publisher = DurableHandlerPublisher(shop.mediator, shop.inbox, batch_size=1)
+    await publisher.publish(await shop.outbox.get_pending())
+    assert sent == [0, 1]
+
+
+async def test_what_is_raised_in_a_shared_unit_of_work_has_its_own_message_as_its_cause(
+    shop: Shop,
+) -> None:
+    async def book(event: Placed, uow: ShopUnitOfWork) -> None:
+        account = Account(id=f"a-{event.total}")
+        account.add_event(Paid())
+        await uow.accounts.add(account)
+
+    async def pay_too(event: Placed) -> None:
+        await shop.mediator.send(Pay(account=f"b-{event.total}", amount=1))
+
+    shop.durable(Placed, book, "book")
+    shop.durable(Placed, pay_too, "pay")
+    placed = [Placed(total=number, correlation_id=f"request-{number}") for number in range(3)]
+    for event in placed:
+        await shop.mediator.publish(event)
+    saved = await shop.outbox.get_pending()
+    assert await shop.publisher.publish(saved) == [None] * 3
+    paid = (await shop.outbox.get_pending())[3:]
+    assert [message.correlation_id for message in paid] == [
+        f"request-{number}" for number in (0, 1, 2) * 2
+    ]
+    assert [message.causation_id for message in paid[:3]] == [e.event_id for e in placed]
 
 
 async def test_a_handler_of_a_base_type_gets_derived_events_as_they_are(shop: Shop) -> None:

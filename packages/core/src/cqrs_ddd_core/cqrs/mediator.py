@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -145,7 +145,7 @@ class Mediator:
         scope = current_scope()
         if scope is None:
             return await self._run_as_root(pipeline, message, message_id_of(message))
-        return await self._join(scope, pipeline, message)
+        return await self._join(scope, pipeline, message, message_id_of(message))
 
     async def query(self, query: QueryOf[R], /) -> QueryResponse[R]:
         """Answer ``query``; its unit of work is read-only and never committed."""
@@ -209,38 +209,34 @@ class Mediator:
         self._events.adopt(scope)
         self._events.take(scope, [event])
 
-    async def react(
-        self,
-        event: Any,
-        handler: Registration,
-        /,
-        *,
-        message_id: str,
-        before_commit: Callable[[UnitOfWork], Awaitable[object]],
-    ) -> None:
-        """Have one handler react to an event that is true already, in a unit of work of its own.
+    def unit_of_work(self) -> UnitOfWork:
+        """Return a new unit of work, for who handles several messages in one: see ``react``."""
+        return self._uow_factory()
 
-        What it changes and raises is committed as with a command. This is how DURABLE handlers
-        and consumers run.
+    async def react(self, event: Any, handler: Registration, /, *, message_id: str) -> None:
+        """Have one handler react to an event that is true already, in the open unit of work.
+
+        What it changes and raises is saved when whoever opened that commits. This is how DURABLE
+        handlers run.
 
         Args:
             event: what happened.
             handler: one of the registered ones.
             message_id: of the message that told of it; the cause of whatever follows.
-            before_commit: called when the handler has succeeded, to record that in the same
-                transaction.
+
+        Raises:
+            NoUnitOfWorkError: none is open in this task.
         """
         place = (id(handler.handler), handler.in_thread)
         invoke = self._reactions.get(place)
         if invoke is None:
             invoke = self._reactions[place] = invoker(handler, self._handlers)
 
-        async def handle(message: Any) -> None:
-            await observed_handling(message, handler.name, invoke)
-            await before_commit(open_scope().uow)
+        async def handle(event: Any) -> None:
+            await observed_handling(event, handler.name, invoke)
 
         pipeline = Pipeline(f"event.handler.{type(event).__name__}", handle, read_only=False)
-        await self._run_as_root(pipeline, event, message_id)
+        await self._join(open_scope(), pipeline, event, message_id)
 
     # -- the way of a message --------------------------------------------------------------------
 
@@ -261,7 +257,7 @@ class Mediator:
         """Open a unit of work for ``message``, or join the one that is open in this task."""
         scope = current_scope()
         if scope is not None:
-            return await self._join(scope, pipeline, message)
+            return await self._join(scope, pipeline, message, message_id_of(message))
         return await self._run_as_root(pipeline, message, message_id_of(message))
 
     async def _run_as_root(self, pipeline: Pipeline, message: Any, message_id: str | None) -> Any:
@@ -310,14 +306,16 @@ class Mediator:
         response.correlation_id = scope.correlation_id
         return response
 
-    async def _join(self, scope: Scope, pipeline: Pipeline, message: Any) -> Any:
+    async def _join(
+        self, scope: Scope, pipeline: Pipeline, message: Any, message_id: str | None
+    ) -> Any:
         """Handle ``message`` in the open unit of work; its failure dooms that one."""
         if scope.uow.read_only and not pipeline.read_only:
             raise ReadOnlyUnitOfWorkError(f"send {type(message).__name__}")
         self._events.adopt(scope)
         self._events.take_early(scope)
         taken, scope.taken = scope.taken, ()
-        cause, scope.message_id = scope.message_id, message_id_of(message)
+        cause, scope.message_id = scope.message_id, message_id
         try:
             result = await pipeline.handle(message)
             response = self._response(scope, pipeline, result, self._events.take)

@@ -160,6 +160,11 @@ class Settlement:
     def __bool__(self) -> bool:
         return bool(self.delivered or self.parked or self.failed or self.healed)
 
+    @property
+    def only_delivered(self) -> bool:
+        """Whether there are deliveries and nothing else, as when all goes well."""
+        return bool(self.delivered) and not (self.parked or self.failed or self.healed)
+
 
 @runtime_checkable
 class IOutboxRelayStorage(Protocol):

@@ -9,9 +9,9 @@ from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import as_utc
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class OutboxMessage:
-    """A message on its way out, encoded.
+    """A message on its way out, encoded. Nobody changes one: publishers share it.
 
     Attributes:
         message_id: unique; a receiver recognises a repeated delivery by it.
@@ -40,7 +40,7 @@ class OutboxMessage:
     def __post_init__(self) -> None:
         """Read a time without a zone as UTC."""
         if self.occurred_at.tzinfo is None:
-            object.__setattr__(self, "occurred_at", as_utc(self.occurred_at))
+            self.occurred_at = as_utc(self.occurred_at)
 
 
 @runtime_checkable

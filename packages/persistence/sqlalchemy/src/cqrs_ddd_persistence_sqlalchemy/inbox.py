@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cached_property
+from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, and_, delete, or_, select
+from sqlalchemy import Column, MetaData, Select, Table, and_, bindparam, delete, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cqrs_ddd_core.ports import DuplicateMessageError, IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.errors import is_unique_violation, translated
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.types import UtcDateTime, text_type
+from cqrs_ddd_persistence_sqlalchemy.unit_of_work import engine_of
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
 
 _AT_ONCE = 500  # messages in one DELETE, each of which needs two parameters
@@ -44,12 +48,16 @@ class SQLAlchemyInboxStorage:
         """Return those of ``message_ids`` that ``consumer`` has handled."""
         if not message_ids:
             return set()
-        columns = self.table.c
-        statement = select(columns.message_id).where(
-            columns.consumer == consumer, columns.message_id.in_(message_ids)
-        )
+        values = {"by": consumer, "of": list(message_ids)}
         async with joined(self._session_factory, uow) as transaction:
-            return set((await transaction.read(statement)).scalars())
+            return set((await transaction.read(self._handled, values)).scalars())
+
+    @cached_property
+    def _handled(self) -> Select[Any]:
+        columns, dialect = self.table.c, engine_of(self._session_factory).dialect
+        return select(columns.message_id).where(
+            columns.consumer == bindparam("by"), is_one_of(columns.message_id, "of", dialect)
+        )
 
     async def record(
         self, consumer: str, message_ids: Sequence[str], uow: IUnitOfWork | None = None

@@ -231,7 +231,12 @@ def _needs_python(template: ITemplate) -> bool:
 
 @lru_cache(maxsize=1024)
 def _alone(template: Any) -> Insert | Update | Delete:
-    return template.statement()
+    """Return the statement for rows by themselves.
+
+    The columns of an INSERT are those of its rows: SQLAlchemy looks parameters that stand in the
+    statement up for every row again.
+    """
+    return insert(template.table) if template.kind == "insert" else template.statement()
 
 
 def _run_alone(connection: Connection, write: Write) -> None:

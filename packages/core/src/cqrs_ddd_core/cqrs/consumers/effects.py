@@ -86,6 +86,9 @@ class Effects:
         uow_factory: opens the unit of work that a batch shares; without one there is no
             transaction, and messages are handled one by one.
         inbox: remembers what has been handled, in that unit of work.
+
+    Attributes:
+        consumer: whose inbox it is.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Effects:
         uow_factory: Callable[[], UnitOfWork] | None,
         inbox: IInboxStorage | None,
     ) -> None:
-        self._consumer, self._handle = consumer, handle
+        self.consumer, self._handle = consumer, handle
         self._uow_factory, self._inbox = uow_factory, inbox
 
     @property
@@ -117,12 +120,12 @@ class Effects:
         async with self._uow_factory() as uow:
             fresh = {message.message_id: message for message in messages}
             if self._inbox is not None:
-                for known in await self._inbox.handled(self._consumer, list(fresh), uow):
+                for known in await self._inbox.handled(self.consumer, list(fresh), uow):
                     del fresh[known]
             for message in fresh.values():
                 await self._handle_in_context(message)
             if self._inbox is not None and fresh:
-                await self._inbox.record(self._consumer, list(fresh), uow)
+                await self._inbox.record(self.consumer, list(fresh), uow)
 
     async def _handle_in_context(self, message: OutboxMessage) -> None:
         hooks = get_hook_registry()
@@ -131,7 +134,7 @@ class Effects:
                 await self._handle(message)
                 return
             attributes = {
-                "consumer": self._consumer,
+                "consumer": self.consumer,
                 "message.type": message.event_type,
                 "message.id": message.message_id,
                 "headers": message.headers,

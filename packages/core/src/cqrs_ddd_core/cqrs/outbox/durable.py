@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import cached_property
-from typing import cast
+from typing import TypeVar, cast
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
-from cqrs_ddd_core.cqrs.context import with_correlation_context
+from cqrs_ddd_core.cqrs.consumers.effects import Effects
 from cqrs_ddd_core.cqrs.handler import EventPhase
 from cqrs_ddd_core.cqrs.mediator import Mediator
 from cqrs_ddd_core.cqrs.registry import Registration
-from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 from cqrs_ddd_core.domain.event import DomainEvent, event_type_of
 from cqrs_ddd_core.domain.event_types import EventTypeRegistry, UnknownEventTypeError
 from cqrs_ddd_core.ports.inbox_storage import DuplicateMessageError, IInboxStorage
@@ -20,10 +19,10 @@ from cqrs_ddd_core.ports.outbox_relay import order_key_of
 from cqrs_ddd_core.ports.outbox_storage import OutboxMessage
 from cqrs_ddd_core.primitives.errors import ConcurrencyError, InfrastructureError
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 _RACES = 5  # how often a handler that lost a race runs again before the relay sees a failure
-
-Handled = dict[str, set[str]]
 
 
 class EarlierMessageFailedError(InfrastructureError):
@@ -44,9 +43,10 @@ class EarlierMessageFailedError(InfrastructureError):
 class DurableHandlerPublisher:
     """Has the DURABLE handlers of this process handle messages, each effectively once.
 
-    Each handler runs in a unit of work of its own, which also records the message in the inbox
-    under the handler's name. When one of them fails, the others are not repeated. What handlers
-    raise goes through the outbox again, in the same conversation.
+    Each handler runs in units of work of its own, which also record the messages in the inbox under
+    the handler's name. Messages that come together share one; when that fails, each is handled
+    again in one of its own, and only that counts. When one handler fails, the others are not
+    repeated. What handlers raise goes through the outbox again, in the same conversation.
 
     Args:
         mediator: knows the handlers and opens units of work; or a function that returns it, where
@@ -55,7 +55,9 @@ class DurableHandlerPublisher:
         codec: decodes messages; JSON by default.
         event_types: classes by their stored names, for events that are no ``DomainEvent`` and
             have no handler.
-        max_concurrency: how many keys are handled at once.
+        max_concurrency: how many units of work are open at once, at most.
+        batch_size: how many messages share one, about: those of a key are never parted. 1 gives
+            each its own, for effects elsewhere that another's failure must not repeat.
 
     Example:
         >>> from cqrs_ddd_core import (
@@ -91,12 +93,14 @@ class DurableHandlerPublisher:
         codec: IMessageCodec | None = None,
         event_types: EventTypeRegistry | None = None,
         max_concurrency: int = 10,
+        batch_size: int = 50,
     ) -> None:
         self._given, self._inbox = mediator, inbox
         self._codec: IMessageCodec = codec or JsonMessageCodec()
         self._event_types = event_types
-        self._max_concurrency = max_concurrency
-        self._wanted: dict[str, tuple[type, list[Registration]]] = {}
+        self._max_concurrency, self._batch_size = max_concurrency, batch_size
+        self._wanted: dict[str, tuple[type, list[Effects]]] = {}
+        self._effects: dict[str, Effects] = {}
         self._unwanted: set[str] = set()
 
     @cached_property
@@ -107,95 +111,89 @@ class DurableHandlerPublisher:
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
         """Have ``messages`` handled and return what has become of each (see the port)."""
-        outcomes: list[Exception | None] = [None] * len(messages)
-        chains: dict[str, list[int]] = {}
-        for place, message in enumerate(messages):
-            chains.setdefault(order_key_of(message), []).append(place)
-        handled = await self._handled(messages)
-        waiting = iter(chains.values())
+        chains: dict[str, list[OutboxMessage]] = {}
+        for message in messages:
+            chains.setdefault(order_key_of(message), []).append(message)
+        failures: dict[str, Exception] = {}
+        waiting = _batches(chains.values(), self._batch_size)
 
         async def work() -> None:
-            for places in waiting:
-                await self._handle_in_order(messages, places, outcomes, handled)
+            for batch in waiting:
+                if not await self._handle_together([each for chain in batch for each in chain]):
+                    for chain in batch:
+                        await self._handle_in_order(chain, failures)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._max_concurrency, len(chains))):
                 group.create_task(work())
-        return outcomes
+        return [failures.get(message.message_id) for message in messages]
 
-    async def _handled(self, messages: Sequence[OutboxMessage]) -> Handled:
-        """Ask the inbox once a handler which messages it has handled already."""
-        ids: dict[str, list[str]] = {}
-        for message in messages:
-            found = self._find(message.event_type)
-            for handler in found[1] if found is not None else ():
-                ids.setdefault(handler.name, []).append(message.message_id)
-        return {name: await self._inbox.handled(name, wanted) for name, wanted in ids.items()}
+    async def _handle_together(self, messages: Sequence[OutboxMessage]) -> bool:
+        """Handle messages in one unit of work a handler; return False when that is not enough.
+
+        The inbox knows then what has been done.
+        """
+        if min(len(messages), self._batch_size) <= 1:
+            return False
+        wanted: dict[str, tuple[Effects, list[OutboxMessage]]] = {}
+        try:
+            for message in messages:
+                for effects in self._effects_of(message):
+                    wanted.setdefault(effects.consumer, (effects, []))[1].append(message)
+            for effects, batch in wanted.values():
+                await effects.apply(batch)
+        except Exception as error:  # noqa: BLE001 - each is repeated alone, where it counts
+            _log.debug("%d messages are handled again one by one: %r", len(messages), error)
+            return False
+        return True
 
     async def _handle_in_order(
-        self,
-        messages: Sequence[OutboxMessage],
-        places: Sequence[int],
-        outcomes: list[Exception | None],
-        handled: Handled,
+        self, chain: Sequence[OutboxMessage], failures: dict[str, Exception]
     ) -> None:
-        for number, place in enumerate(places):
+        for number, message in enumerate(chain):
             try:
-                await self._handle(messages[place], handled)
+                await self._handle(message)
             except Exception as error:  # noqa: BLE001 - it is the outcome
-                outcomes[place] = error
-                later = EarlierMessageFailedError(messages[place].message_id)
-                for behind in places[number + 1 :]:
-                    outcomes[behind] = later
+                failures[message.message_id] = error
+                for behind in chain[number + 1 :]:
+                    failures[behind.message_id] = EarlierMessageFailedError(message.message_id)
                 return
 
-    async def _handle(self, message: OutboxMessage, handled: Handled) -> None:
+    async def _handle(self, message: OutboxMessage) -> None:
         """Run all handlers of a message, each to its own end.
 
         Raises:
             Exception: what a handler raised; several as a group.
         """
-        found = self._find(message.event_type)
-        if found is None:
-            self._refuse_unknown(message.event_type)
-            return
-        event_class, handlers = found
-        event = self._codec.decode(cast("type[object]", event_class), message.payload)
         failures: list[Exception] = []
-        for handler in handlers:
-            if message.message_id in handled.get(handler.name, ()):
-                continue
+        for effects in self._effects_of(message):
             try:
-                await self._run(event, message, handler)
+                await _apply_alone(effects, message)
             except Exception as error:  # noqa: BLE001 - the other handlers get their turn
-                _log.warning("%s failed on %s", handler.name, message.event_type, exc_info=error)
+                _log.warning(
+                    "%s failed on %s", effects.consumer, message.event_type, exc_info=error
+                )
                 failures.append(error)
         if len(failures) > 1:
             raise ExceptionGroup(f"{len(failures)} handlers of {message.event_type}", failures)
         if failures:
             raise failures[0]
 
-    async def _run(self, event: object, message: OutboxMessage, handler: Registration) -> None:
-        async def record(uow: UnitOfWork) -> None:
-            await self._inbox.record(handler.name, [message.message_id], uow)
-
-        for race in range(1, _RACES + 1):
-            try:
-                with with_correlation_context(message.correlation_id, message.causation_id):
-                    await self._mediator.react(
-                        event, handler, message_id=message.message_id, before_commit=record
-                    )
-            except DuplicateMessageError:  # another relay was faster, or this one was killed
-                return
-            except ConcurrencyError:
-                if race == _RACES:
-                    raise
-            else:
-                return
-
     # -- which class, which handlers -----------------------------------------------------------
 
-    def _find(self, event_type: str) -> tuple[type, list[Registration]] | None:
+    def _effects_of(self, message: OutboxMessage) -> Sequence[Effects]:
+        """Return what each DURABLE handler of a message does with it.
+
+        Raises:
+            UnknownEventTypeError: nothing here is called as its type is.
+        """
+        found = self._find(message.event_type)
+        if found is None:
+            self._refuse_unknown(message.event_type)
+            return ()
+        return found[1]
+
+    def _find(self, event_type: str) -> tuple[type, list[Effects]] | None:
         """Return the class of a stored name and its DURABLE handlers; None where it has none."""
         found = self._wanted.get(event_type)
         if found is not None or event_type in self._unwanted:
@@ -204,10 +202,25 @@ class DurableHandlerPublisher:
         for event_class in _with_derived(registry.event_types(EventPhase.DURABLE)):
             if self._name_of(event_class) == event_type:
                 handlers = registry.event_handlers(event_class, EventPhase.DURABLE)
-                unique = {handler.name: handler for handler in handlers}
+                unique = {handler.name: self._effects_by(handler) for handler in handlers}
                 found = self._wanted[event_type] = (event_class, list(unique.values()))
                 return found
         return None
+
+    def _effects_by(self, handler: Registration) -> Effects:
+        """Return what has messages handled by ``handler``, whichever of its types they are of."""
+        found = self._effects.get(handler.name)
+        if found is not None:
+            return found
+
+        async def handle(message: OutboxMessage) -> None:
+            wanted = self._find(message.event_type)
+            assert wanted is not None, "who handles a message has been found by its type"
+            event = self._codec.decode(cast("type[object]", wanted[0]), message.payload)
+            await self._mediator.react(event, handler, message_id=message.message_id)
+
+        effects = Effects(handler.name, handle, self._mediator.unit_of_work, self._inbox)
+        return self._effects.setdefault(handler.name, effects)
 
     def _refuse_unknown(self, event_type: str) -> None:
         """Refuse a name that nothing here is called by: its handler may be missing here.
@@ -233,7 +246,36 @@ class DurableHandlerPublisher:
 
     def _forget(self) -> None:
         self._wanted.clear()
+        self._effects.clear()
         self._unwanted.clear()
+
+
+async def _apply_alone(effects: Effects, message: OutboxMessage) -> None:
+    """Have one message handled, again at once where a race was lost."""
+    for race in range(1, _RACES + 1):
+        try:
+            await effects.apply([message])
+        except DuplicateMessageError:  # another relay was faster, or this one was killed
+            return
+        except ConcurrencyError:
+            if race == _RACES:
+                raise
+        else:
+            return
+
+
+def _batches(chains: Collection[list[T]], size: int) -> Generator[list[list[T]]]:
+    """Return chains in groups of about ``size`` links; none is parted."""
+    batch: list[list[T]] = []
+    links = 0
+    for chain in chains:
+        if batch and links + len(chain) > size:
+            yield batch
+            batch, links = [], 0
+        batch.append(chain)
+        links += len(chain)
+    if batch:
+        yield batch
 
 
 def _with_derived(classes: Iterable[type]) -> list[type]:

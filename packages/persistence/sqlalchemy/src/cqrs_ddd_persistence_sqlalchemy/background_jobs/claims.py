@@ -32,7 +32,8 @@ from cqrs_ddd_advanced_core.background_jobs import (
     JobStatus,
 )
 from cqrs_ddd_persistence_sqlalchemy.background_jobs.rows import job_of
-from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now, is_one_of
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
 from cqrs_ddd_persistence_sqlalchemy.own_transactions import OwnTransactions
 
 _LEASE_ENDED = "The lease ended: the worker was killed, or could not reach the store."

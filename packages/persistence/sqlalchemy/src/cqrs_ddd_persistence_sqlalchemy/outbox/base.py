@@ -28,7 +28,30 @@ def message_of(row: RowMapping) -> OutboxMessage:
 
 
 def waiting_of(row: Sequence[Any]) -> WaitingMessage:
-    """Return the message that a row holds, in its place: id, slot, then ``MESSAGE_COLUMNS``."""
-    position, slot, *values = row
-    message = OutboxMessage(**dict(zip(MESSAGE_COLUMNS, values, strict=True)))
+    """Return the message that a row holds, in its place: id, slot, ``MESSAGE_COLUMNS``.
+
+    The fields are spelled out, for this is where a relay spends its time.
+    """
+    # fmt: off
+    (
+        position, slot,
+        message_id, event_type, payload, occurred_at, schema_version, content_type, partition_key,
+        aggregate_type, correlation_id, causation_id, tenant_id, headers,
+        *_,
+    ) = row
+    # fmt: on
+    message = OutboxMessage(
+        message_id=message_id,
+        event_type=event_type,
+        payload=payload,
+        occurred_at=occurred_at,
+        schema_version=schema_version,
+        content_type=content_type,
+        partition_key=partition_key,
+        aggregate_type=aggregate_type,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        tenant_id=tenant_id,
+        headers=headers,
+    )
     return WaitingMessage(position, slot if slot >= 0 else -1 - slot, message)

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cqrs_ddd_core.ports import RelayLease
 from cqrs_ddd_core.ports.outbox_relay import SLOTS
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, now_plus
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     epoch_now,
     insert_missing,
-    is_one_of,
 )
 
 

@@ -1,26 +1,17 @@
 """Reading an outbox and writing down what has become of its messages."""
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Executable,
-    Integer,
-    Select,
-    any_,
-    bindparam,
     delete,
-    exists,
     func,
     insert,
-    literal_column,
     select,
     text,
-    true,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cqrs_ddd_core.ports import (
@@ -33,22 +24,18 @@ from cqrs_ddd_core.ports import (
     WaitingBatch,
 )
 from cqrs_ddd_core.ports.outbox_relay import SLOTS
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, now_plus, waiting_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.relay_statements import RelayStatements
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     digest_of,
     epoch_now,
     insert_missing,
-    is_one_of,
     upsert,
 )
 from cqrs_ddd_persistence_sqlalchemy.outbox.tables import MESSAGE_COLUMNS, NUMBER_FIRST
 
 _ALL_SEEN = 1
-_BEHIND_SNAPSHOT = "pg_snapshot_xmin(now_seen.snapshot)::text::bigint"
-_AHEAD_OF_ALL = (
-    "pg_snapshot_xmax(now_seen.snapshot)::text::bigint"
-    " + age(pg_snapshot_xmax(now_seen.snapshot)::xid)"
-)
 _DEFAULT_OF_ID = (
     "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a"
     " ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
@@ -61,51 +48,30 @@ class OutboxRelaying(OutboxBase):
 
     _is_number_first: bool | None = None
 
+    @cached_property
+    def _statements(self) -> RelayStatements:
+        return RelayStatements(self._tables, self._dialect)
+
     # -- reading -------------------------------------------------------------------------------
 
     async def read(
         self, slots: Collection[int], after: int, limit: int, *, without: Collection[str] = ()
     ) -> WaitingBatch:
         """Return at most ``limit`` messages of ``slots`` above position ``after``."""
-        rows = self._waiting(slots, after, limit, without)
-        if self._dialect.name == "postgresql":
-            return await self._read_with_snapshot(rows)
-        found = await self._query(rows)
-        # SQLite has one writer, so positions appear in order; of MariaDB's nothing is known.
-        oldest = _ALL_SEEN if self._dialect.name == "sqlite" else 0
-        return WaitingBatch([waiting_of(row) for row in found], oldest, _ALL_SEEN)
-
-    def _waiting(
-        self, slots: Collection[int], after: int, limit: int, without: Collection[str]
-    ) -> Select[Any]:
-        table = self._tables.messages
-        columns = [table.c.id, table.c.slot, *(table.c[name] for name in MESSAGE_COLUMNS)]
-        rows = select(*columns).where(table.c.id > after).order_by(table.c.id).limit(limit)
-        if len(slots) == SLOTS:
-            rows = rows.where(table.c.slot >= 0)
-        else:
-            rows = rows.where(is_one_of(table.c.slot, sorted(slots), self._dialect))
-        return rows.where(table.c.partition_key.not_in(without)) if without else rows
-
-    async def _read_with_snapshot(self, rows: Select[Any]) -> WaitingBatch:
-        """Read in one statement, so that messages and transaction numbers belong together."""
-        seen = select(func.pg_current_snapshot().label("snapshot")).subquery("now_seen")
-        waiting = rows.subquery("waiting")
-        statement = (
-            select(
-                literal_column(_BEHIND_SNAPSHOT, BigInteger()).label("oldest"),
-                literal_column(_AHEAD_OF_ALL, BigInteger()).label("next"),
-                *waiting.c,
-            )
-            .select_from(seen.outerjoin(waiting, true()))
-            .order_by(waiting.c.id)
-        )
-        found = await self._query(statement)
-        lines: Sequence[Any] = found.all()
-        oldest: int = lines[0][0] if await self._numbers_come_first() else 0
-        is_empty = lines[0][2] is None  # the outer join's row without a message
-        messages = [] if is_empty else [waiting_of(line[2:]) for line in lines]
-        return WaitingBatch(messages, oldest, lines[0][1])
+        values: dict[str, Any] = {"after": after, "most": limit}
+        if len(slots) < SLOTS:
+            values["slots"] = sorted(slots)
+        if without:
+            values["without"] = list(without)
+        statement = self._statements.read(some_slots="slots" in values, leaves_out=bool(without))
+        rows: Sequence[Any] = (await self._query(statement, values)).all()
+        if self._dialect.name != "postgresql":
+            # SQLite has one writer, so positions appear in order; of MariaDB's nothing is known.
+            oldest = _ALL_SEEN if self._dialect.name == "sqlite" else 0
+            return WaitingBatch([waiting_of(row) for row in rows], oldest, _ALL_SEEN)
+        position, *_, oldest, following = rows[0]
+        messages = [waiting_of(row) for row in rows] if position is not None else []
+        return WaitingBatch(messages, oldest if await self._numbers_come_first() else 0, following)
 
     async def _numbers_come_first(self) -> bool:
         """Whether the table's default is the one that makes transaction numbers tell (see tables).
@@ -171,9 +137,9 @@ class OutboxRelaying(OutboxBase):
         Raises:
             RelayLeaseLostError: the lease has run out; nothing was changed.
         """
-        only_delivered = not (settlement.parked or settlement.failed or settlement.healed)
-        if only_delivered and self._tables.archive is None and self._dialect.name == "postgresql":
-            statement = self._delete_under_lease()
+        deletes = settlement.only_delivered and self._tables.archive is None
+        if deletes and self._dialect.name == "postgresql":
+            statement = self._statements.delete_under_lease
             values = {"relay_id": relay_id, "delivered": settlement.delivered}
             found = await self._query(statement, values)
             if not found.scalar():
@@ -181,7 +147,7 @@ class OutboxRelaying(OutboxBase):
             return
 
         async def work(connection: AsyncConnection) -> None:
-            if (await connection.execute(self._lease_of(relay_id))).first() is None:
+            if (await connection.execute(self._statements.lease_of(relay_id))).first() is None:
                 raise RelayLeaseLostError(relay_id)
             await self._remove(connection, settlement.delivered)
             await self._park(connection, settlement.parked)
@@ -189,28 +155,6 @@ class OutboxRelaying(OutboxBase):
             await self._heal(connection, settlement.healed)
 
         await self._in_transaction(work)
-
-    def _lease_of(self, relay_id: Any) -> Select[Any]:
-        """Return the statement that finds a lease that holds, and keeps it until the commit."""
-        relays = self._tables.relays
-        return (
-            select(relays.c.id)
-            .where(relays.c.id == relay_id, relays.c.until > epoch_now())
-            .with_for_update(read=True)
-        )
-
-    def _delete_under_lease(self) -> Executable:
-        """Return one statement that checks the lease, deletes, and tells whether the lease held."""
-        messages = self._tables.messages
-        lease = self._lease_of(bindparam("relay_id", type_=BigInteger())).cte("lease")
-        delivered = bindparam("delivered", type_=ARRAY(BigInteger()))
-        gone = (
-            delete(messages)
-            .where(messages.c.id == any_(delivered), exists(select(lease.c.id)))
-            .returning(literal_column("1", Integer()))
-            .cte("gone")
-        )
-        return select(exists(select(lease.c.id))).add_cte(gone)
 
     async def _remove(self, connection: AsyncConnection, positions: Sequence[int]) -> None:
         if not positions:

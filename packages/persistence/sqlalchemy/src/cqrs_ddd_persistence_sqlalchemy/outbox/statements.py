@@ -5,15 +5,10 @@ from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
     Dialect,
     Double,
     Insert,
     Table,
-    any_,
-    bindparam,
     insert,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -47,16 +42,6 @@ def _sqlite_now(*_: Any, **__: Any) -> str:  # pyright: ignore[reportUnusedFunct
 def digest_of(order_key: str) -> str:
     """Return what stands for an order key of any length in an index."""
     return blake2b(order_key.encode(), digest_size=16).hexdigest()
-
-
-def is_one_of(
-    column: ColumnElement[Any], values: Collection[Any], dialect: Dialect
-) -> ColumnElement[bool]:
-    """Return the condition that ``column`` is among ``values``; one parameter where that works."""
-    if dialect.name == "postgresql":
-        kind = ARRAY(BigInteger() if column.type.python_type is int else column.type)
-        return column == any_(bindparam(None, list(values), type_=kind))
-    return column.in_(list(values))
 
 
 def insert_missing(table: Table, dialect: Dialect) -> Insert:

@@ -12,13 +12,9 @@ from cqrs_ddd_core.ports import (
     WaitingKey,
     partition_of,
 )
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import now_plus
-from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
-    digest_of,
-    epoch_now,
-    insert_missing,
-    is_one_of,
-)
+from cqrs_ddd_persistence_sqlalchemy.outbox.statements import digest_of, epoch_now, insert_missing
 from cqrs_ddd_persistence_sqlalchemy.projections.base import ProjectionBase, is_of
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 

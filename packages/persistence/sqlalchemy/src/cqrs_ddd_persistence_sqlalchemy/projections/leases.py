@@ -12,8 +12,9 @@ from cqrs_ddd_core.ports import (
     ProjectionVersion,
     VersionState,
 )
+from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import now_plus
-from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now, is_one_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
 from cqrs_ddd_persistence_sqlalchemy.projections.base import (
     ProjectionBase,
     is_of,
