@@ -8,7 +8,6 @@ from cqrs_ddd_advanced_core.scheduling.command_names import command_class_of, co
 from cqrs_ddd_advanced_core.scheduling.scheduler import CommandScheduler
 from cqrs_ddd_core.cqrs.mediator import Mediator
 from cqrs_ddd_core.cqrs.registry import Registration
-from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
 _RACES = 5  # how often a command that lost a race is sent again before it counts as failed
@@ -98,18 +97,15 @@ class CommandSchedulerService:
         async def send(message: Any) -> None:
             await self._mediator.send(message)
 
-        async def settle(uow: UnitOfWork) -> None:
-            if not timer.is_completing:  # a command that schedules itself anew has done it
-                await timer.complete(uow=uow)
-
         handler = Registration(send, f"timer {timer.job.key or timer.job_id}")
         message_id = getattr(command, "command_id", timer.job_id)
         for race in range(1, _RACES + 1):
             timer.is_completing = False
             try:
-                await self._mediator.react(
-                    command, handler, message_id=message_id, before_commit=settle
-                )
+                async with self._mediator.unit_of_work() as uow:
+                    await self._mediator.react(command, handler, message_id=message_id)
+                    if not timer.is_completing:  # a command that schedules itself anew has done it
+                        await timer.complete(uow=uow)
             except ConcurrencyError:
                 if race == _RACES:
                     raise

@@ -9,7 +9,6 @@ from cqrs_ddd_advanced_core.undo.service import UndoService, service_on
 from cqrs_ddd_advanced_core.undo.token import StoredCommand, UndoStatus, UndoToken
 from cqrs_ddd_core.cqrs.mediator import Mediator
 from cqrs_ddd_core.cqrs.registry import Registration
-from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 from cqrs_ddd_core.ports import IEventStore
 
 
@@ -62,16 +61,17 @@ class UndoExecutor:
         await self._service.refuse_if_unsafe(token)
         commands = [self._command(token, number, each) for number, each in enumerate(stored)]
         raised: list[str] = []
-        used = token
 
         async def send(_: Any) -> None:
             for command in commands:
                 raised.extend(await self._send(command))
 
-        async def settle(uow: UnitOfWork) -> None:
+        handler = Registration(send, f"undo token {token.token_id}")
+        message_id = f"{token.token_id}:{token.revision}"
+        async with self._mediator.unit_of_work() as uow:
+            await self._mediator.react(commands[0], handler, message_id=message_id)
             # The aggregate has been loaded by now. What came before that is seen here; what comes
             # after makes its version stale, and the commit fails.
-            nonlocal used
             await self._service.refuse_if_unsafe(token, raised, uow)
             used = replace(
                 token,
@@ -80,13 +80,6 @@ class UndoExecutor:
                 event_ids=(*token.event_ids, *raised),
             )
             await self._service.repository.update(used, uow)
-
-        await self._mediator.react(
-            commands[0],
-            Registration(send, f"undo token {token.token_id}"),
-            message_id=f"{token.token_id}:{token.revision}",
-            before_commit=settle,
-        )
         return used
 
     async def _send(self, command: object) -> list[str]:
