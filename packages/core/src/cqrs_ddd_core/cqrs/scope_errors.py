@@ -52,21 +52,6 @@ class ReadOnlyUnitOfWorkError(UnitOfWorkError):
         )
 
 
-class UndeclaredRepositoryError(UnitOfWorkError, AttributeError):
-    """A unit of work was asked for something that it does not have.
-
-    Attributes:
-        name: what was asked for.
-    """
-
-    def __init__(self, uow_type: str, name: str) -> None:
-        super().__init__(
-            f"{uow_type} has no {name!r}. To declare a repository, write {name} = repository(...) "
-            f"into the body of your own class of {uow_type}, and have the mediator open that one."
-        )
-        self.name = name
-
-
 class UnitOfWorkDoomedError(UnitOfWorkError):
     """Something inside failed and was caught, so a commit would keep half of it.
 

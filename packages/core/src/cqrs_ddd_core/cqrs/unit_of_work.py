@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from cqrs_ddd_core.cqrs.identity_map import IdentityMap
 from cqrs_ddd_core.cqrs.repository import Repository
@@ -20,7 +20,6 @@ from cqrs_ddd_core.cqrs.scope import (
 from cqrs_ddd_core.cqrs.scope_errors import (
     ForeignTaskError,
     ReadOnlyUnitOfWorkError,
-    UndeclaredRepositoryError,
     UnitOfWorkClosedError,
     UnitOfWorkDoomedError,
 )
@@ -258,14 +257,6 @@ class UnitOfWork(ABC):
         Its failure goes to the log: what was committed is not undone by it.
         """
         self._on_commit = [*(self._on_commit or ()), callback]
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Say how a repository is declared, where somebody asks for one that is not."""
-            if name.startswith("_"):
-                raise AttributeError(name)
-            raise UndeclaredRepositoryError(type(self).__name__, name)
 
     async def __aenter__(self) -> Self:
         self.ensure_usable()
