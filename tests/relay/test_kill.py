@@ -89,9 +89,7 @@ async def test_nothing_is_lost_or_doubled_or_out_of_order_wherever_the_process_i
     world = World(request.getfixturevalue(database), tmp_path)
     points = FEW if database == "mariadb_url" and not IS_LONG_RUN else list(KillPoint)
     for point in points:
-        for _ in range(
-            TRIES
-        ):  # a process may be through with its work before it comes to the point
+        for _ in range(TRIES):  # one may be through with its work before the point
             world.run_until_killed_at(point, passes=point.passes(chance))
             await check_counters(world)
             await end_leases(world)
