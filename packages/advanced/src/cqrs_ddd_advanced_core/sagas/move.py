@@ -15,7 +15,12 @@ from cqrs_ddd_advanced_core.sagas.instance import (
     SagaOutcome,
     SagaStatus,
 )
-from cqrs_ddd_advanced_core.sagas.record import Compensation, SagaRecord, Sending, StoredMessage
+from cqrs_ddd_advanced_core.sagas.record import (
+    Compensation,
+    SagaRecord,
+    Sending,
+    StoredMessage,
+)
 from cqrs_ddd_advanced_core.scheduling.command_names import command_type_of
 from cqrs_ddd_core.ports import IMessageCodec, OutboxMessage
 from cqrs_ddd_core.primitives.clock import utc_now
@@ -49,9 +54,7 @@ class SagaMove:
         self, definition: SagaDefinition, saga: SagaInstance, codec: IMessageCodec
     ) -> None:
         self.definition, self.codec = definition, codec
-        self.record = (
-            SagaRecord() if saga.data == b"null" else SagaRecord.model_validate_json(saga.data)
-        )
+        self.record = SagaRecord.of(saga)
         self.state: Any = definition.load_state(self.record.state)
         self.status, self.step, self.error = saga.status, saga.step, saga.error
         self.journal: list[JournalEntry] = []

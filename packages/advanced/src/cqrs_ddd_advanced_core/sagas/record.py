@@ -1,9 +1,11 @@
 """What an event-driven saga keeps in its row beside the status: enough to go on after any crash."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from cqrs_ddd_advanced_core.sagas.instance import SagaInstance
 
 
 class _Kept(BaseModel):
@@ -107,6 +109,11 @@ class SagaRecord(_Kept):
     is_undoing: bool = False
     deadline: datetime | None = None
     waits_for: str | None = None
+
+    @classmethod
+    def of(cls, saga: SagaInstance) -> Self:
+        """Return what a stored saga remembers; nothing for a new one."""
+        return cls() if saga.data == b"null" else cls.model_validate_json(saga.data)
 
     def under_way(self) -> list[Sending]:
         """Return all that has been sent and is not done."""
