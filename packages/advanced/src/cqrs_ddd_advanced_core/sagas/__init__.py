@@ -16,11 +16,13 @@ from cqrs_ddd_advanced_core.sagas.instance import (
     SagaOutcome,
     SagaStatus,
 )
+from cqrs_ddd_advanced_core.sagas.memory import InMemorySagaRepository
 from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository, SagaFilter
 
 __all__ = [
     "ISagaRepository",
     "IllegalSagaTransitionError",
+    "InMemorySagaRepository",
     "JournalEntry",
     "SagaAction",
     "SagaConfigurationError",
