@@ -17,10 +17,14 @@ from cqrs_ddd_advanced_core.sagas.instance import (
     SagaStatus,
 )
 from cqrs_ddd_advanced_core.sagas.memory import InMemorySagaRepository
+from cqrs_ddd_advanced_core.sagas.operations import SagaOperations
 from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository, SagaFilter
+from cqrs_ddd_advanced_core.sagas.runner import ISagaRunner
+from cqrs_ddd_advanced_core.sagas.worker import SagaRecoveryWorker
 
 __all__ = [
     "ISagaRepository",
+    "ISagaRunner",
     "IllegalSagaTransitionError",
     "InMemorySagaRepository",
     "JournalEntry",
@@ -33,6 +37,8 @@ __all__ = [
     "SagaKind",
     "SagaLeaseLostError",
     "SagaNotFoundError",
+    "SagaOperations",
     "SagaOutcome",
+    "SagaRecoveryWorker",
     "SagaStatus",
 ]
