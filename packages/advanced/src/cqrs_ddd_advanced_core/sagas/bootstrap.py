@@ -41,8 +41,12 @@ async def bootstrap_sagas(
     Raises:
         SagaConfigurationError: a saga cannot work, two have one name, or there is no outbox.
     """
-    definitions = [each if isinstance(each, SagaDefinition) else each.definition() for each in sagas]
-    found = next((s.outbox for s in command_bus.event_sinks if isinstance(s, OutboxMiddleware)), None)
+    definitions = [
+        each if isinstance(each, SagaDefinition) else each.definition() for each in sagas
+    ]
+    found = next(
+        (s.outbox for s in command_bus.event_sinks if isinstance(s, OutboxMiddleware)), None
+    )
     outbox = outbox or found
     problems = _problems_of(definitions)
     if found is None:

@@ -25,7 +25,7 @@ def retry_step(move: SagaMove, step: str) -> None:
         raise move.illegal(wanted, (SagaStatus.FAILED, SagaStatus.COMPENSATION_FAILED))
     move.note(SagaAction.OPERATOR, SagaOutcome.COMPLETED, step, error="retried by hand")
     for sending in sendings:
-        move.send_again(sending, action)
+        move.send_again(sending, action, is_by_hand=True)
     if not any(each.has_failed for each in move.record.commands):
         move.status, move.error = status, None
         if action is SagaAction.ACT:
@@ -45,7 +45,7 @@ def undo_by_hand(move: SagaMove, reason: str) -> None:
         if top.sending.is_under_way:
             return
         move.status = SagaStatus.COMPENSATING
-        move.send_again(top.sending, SagaAction.COMPENSATE)
+        move.send_again(top.sending, SagaAction.COMPENSATE, is_by_hand=True)
     else:
         move.undo(reason)
     move.note(SagaAction.OPERATOR, SagaOutcome.COMPLETED, move.step or "", error=reason)

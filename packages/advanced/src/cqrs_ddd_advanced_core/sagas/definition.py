@@ -70,21 +70,21 @@ class SagaDefinition:
     Attributes:
         name: the stored name; it does not change while there are sagas of it.
         reactions: what it does, in the order declared.
+        saga_class: what handlers are given.
         state_class: of its state, a pydantic model or dataclass that can be made without arguments.
         correlate: how events tell which saga they belong to; by correlation id unless given.
         retries: how often its commands are tried, and with which delays.
-        on_timeout: what happens when a step or suspension has lasted too long; it fails and is
-            compensated unless given.
-        saga_class: what handlers are given.
+        on_timeout: what happens when a step or suspension has lasted too long; what the class
+            says unless given.
     """
 
     name: str
     reactions: tuple[Reaction, ...]
+    saga_class: "type[Saga[Any]]"
     state_class: type[Any] = NoState
     correlate: Correlate | None = None
     retries: RetryPolicy = RETRIES
     on_timeout: Callable[[Any], Awaitable[None] | None] | None = None
-    saga_class: "type[Saga[Any]] | None" = None
 
     @property
     def event_types(self) -> tuple[type[Any], ...]:

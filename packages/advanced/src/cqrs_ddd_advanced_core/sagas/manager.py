@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 from cqrs_ddd_advanced_core.sagas.by_hand import resume_by_hand, retry_step, undo_by_hand
 from cqrs_ddd_advanced_core.sagas.definition import SagaDefinition
@@ -65,8 +64,8 @@ class SagaManager:
             repository,
             outbox,
             mediator.unit_of_work,
-            self._codec,
-            lock_strategy,
+            codec=self._codec,
+            lock_strategy=lock_strategy,
         )
 
     # -- events ---------------------------------------------------------------------------------
@@ -176,8 +175,8 @@ class SagaManager:
         """The stored names of the sagas it runs."""
         return self.definitions.keys()
 
-    async def run(self, saga: SagaInstance) -> None:
-        """Do what is due in a saga that was claimed, and give up the lease."""
+    async def resume(self, saga: SagaInstance) -> None:
+        """Do what is due in a saga that a ``SagaRecoveryWorker`` has claimed (see the port)."""
         at = max(utc_now(), saga.wake_at or saga.updated_at)  # the store's clock has decided
 
         async def work() -> None:
@@ -257,7 +256,7 @@ class SagaManager:
         """
         return await self._by_hand(saga_id, lambda move: undo_by_hand(move, reason))
 
-    async def resume(self, saga_id: str) -> SagaState:
+    async def resume_saga(self, saga_id: str) -> SagaState:
         """Let a suspended saga go on.
 
         Raises:

@@ -159,8 +159,10 @@ class SagaMove:
             data=stored.payload,
         )
 
-    def send_again(self, sending: Sending, action: SagaAction) -> None:
-        """Make another attempt."""
+    def send_again(self, sending: Sending, action: SagaAction, *, is_by_hand: bool = False) -> None:
+        """Make another attempt; one that a person asked for has all others behind it again."""
+        if is_by_hand:
+            sending.spent = sending.attempt
         sending.attempt += 1
         sending.retry_at, sending.has_failed = None, False
         self.send(sending, action)

@@ -42,6 +42,7 @@ class SagaMoves:
         repository: ISagaRepository,
         outbox: IOutboxStorage,
         uow_factory: Callable[[], UnitOfWork],
+        *,
         codec: IMessageCodec,
         lock_strategy: ILockStrategy | None = None,
     ) -> None:
@@ -135,13 +136,11 @@ class SagaMoves:
         definition = self._definitions.get(saga.saga_type)
         if definition is None or saga.kind is not SagaKind.EVENT_DRIVEN:
             known = ", ".join(sorted(self._definitions))
-            raise SagaConfigurationError(
-                saga.saga_type,
-                [
-                    f"Saga {saga.saga_id!r} is of a type that this manager does not run; "
-                    f"it runs {known}. Give its definition to bootstrap_sagas."
-                ],
+            problem = (
+                f"Saga {saga.saga_id!r} is of a type that this manager does not run; it runs "
+                f"{known}. Give its definition to bootstrap_sagas."
             )
+            raise SagaConfigurationError(saga.saga_type, [problem])
         return definition
 
     async def save(self, move: SagaMove, *, release: bool = False) -> None:

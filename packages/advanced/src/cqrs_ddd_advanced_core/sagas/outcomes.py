@@ -7,7 +7,6 @@ from cqrs_ddd_advanced_core.sagas.instance import SagaAction, SagaOutcome, SagaS
 from cqrs_ddd_advanced_core.sagas.move import ACTIVE, SagaMove
 from cqrs_ddd_advanced_core.sagas.reacting import replay
 from cqrs_ddd_advanced_core.sagas.record import Compensation, Sending
-from cqrs_ddd_advanced_core.sagas.saga import Saga
 
 COMPENSATED_BY_HAND = "A person asked for it to be undone."
 _COMPLETED, _FAILED = SagaOutcome.COMPLETED, SagaOutcome.FAILED
@@ -82,48 +81,46 @@ def _compensation_failed(move: SagaMove, compensation: Compensation, error: str)
 
 def _is_tried_again(move: SagaMove, sending: Sending) -> bool:
     retries = move.definition.retries
-    if sending.attempt >= retries.max_attempts:
+    tried = sending.attempt - sending.spent
+    if tried >= retries.max_attempts:
         return False
-    sending.retry_at = move.after(retries.delay(sending.attempt))
+    sending.retry_at = move.after(retries.delay(tried))
     return True
 
 
 async def wake(move: SagaMove, at: datetime) -> None:
-    """Do what is due at ``at``, and what a person has asked for by changing the status."""
-    if move.status is SagaStatus.COMPENSATING:
-        _go_on_undoing(move, at)
-        return
-    if move.status not in ACTIVE:
-        return
-    for sending in list(move.record.commands):
-        is_due = sending.retry_at is not None and sending.retry_at <= at
-        if is_due or sending.has_failed:
-            if sending.has_failed:
-                move.renew_deadline()
-            move.send_again(sending, SagaAction.ACT)
-    if move.record.deadline is not None and move.record.deadline <= at:
-        await _time_out(move)
-    await replay(move)
-    move.complete_if_done()
-
-
-def _go_on_undoing(move: SagaMove, at: datetime) -> None:
-    if not move.record.is_undoing:
+    """Do what is due at ``at``, and what a person has asked for by changing what is stored."""
+    if move.status is SagaStatus.COMPENSATING and not move.record.is_undoing:
         move.undo(move.error or COMPENSATED_BY_HAND)
-        return
-    move.undo_next()
-    if move.record.compensations:
-        sending = move.record.compensations[-1].sending
-        if sending.has_failed or (sending.retry_at is not None and sending.retry_at <= at):
-            move.send_again(sending, SagaAction.COMPENSATE)
+    elif move.status is SagaStatus.COMPENSATING:
+        move.undo_next()
+        latest = [each.sending for each in move.record.compensations[-1:]]
+        _send_due(move, latest, SagaAction.COMPENSATE, at)
+    elif move.status in ACTIVE:
+        _send_due(move, move.record.commands, SagaAction.ACT, at)
+        if move.record.deadline is not None and move.record.deadline <= at:
+            await _time_out(move)
+        await replay(move)
+        move.complete_if_done()
+
+
+def _send_due(move: SagaMove, sendings: list[Sending], action: SagaAction, at: datetime) -> None:
+    is_by_hand = move.saga.attempts == 0  # how a person asks for another attempt
+    for sending in sendings:
+        is_due = sending.retry_at is not None and (is_by_hand or sending.retry_at <= at)
+        if sending.has_failed:
+            move.renew_deadline()
+        if is_due or sending.has_failed:
+            move.send_again(sending, action, is_by_hand=is_by_hand or sending.has_failed)
 
 
 async def _time_out(move: SagaMove) -> None:
     step = move.step or ""
     move.note(SagaAction.TIMEOUT, _COMPLETED, step, error=move.record.waits_for)
     move.record.deadline = None
-    saga = (move.definition.saga_class or Saga)(move, step)
-    answer = (move.definition.on_timeout or Saga.on_timeout)(saga)
+    saga = move.definition.saga_class(move, step)
+    on_timeout = move.definition.on_timeout
+    answer = saga.on_timeout() if on_timeout is None else on_timeout(saga)
     if inspect.isawaitable(answer):
         await answer
 

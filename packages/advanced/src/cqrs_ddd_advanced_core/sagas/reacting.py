@@ -7,7 +7,6 @@ from cqrs_ddd_advanced_core.sagas.definition import Reaction, make
 from cqrs_ddd_advanced_core.sagas.instance import SagaAction, SagaOutcome, SagaStatus
 from cqrs_ddd_advanced_core.sagas.move import ACTIVE, SagaMove
 from cqrs_ddd_advanced_core.sagas.record import KeptEvent, StoredMessage
-from cqrs_ddd_advanced_core.sagas.saga import Saga
 from cqrs_ddd_core.domain.event import event_type_of
 
 
@@ -67,18 +66,24 @@ async def _react(move: SagaMove, event_id: str, event: object, reaction: Reactio
         move.step = reaction.step
         move.record.deadline = move.after(reaction.timeout)
     if reaction.handler is not None:
-        saga_class = move.definition.saga_class or Saga
-        answer = reaction.handler(saga_class(move, name), event)
+        answer = reaction.handler(move.definition.saga_class(move, name), event)
         if inspect.isawaitable(answer):
             await answer
-    if move.status not in ACTIVE:
-        return
+    if move.status in ACTIVE:
+        _send(move, name, event, reaction)
+        _end(move, reaction)
+
+
+def _send(move: SagaMove, name: str, event: object, reaction: Reaction) -> None:
     numbers = [move.dispatch(command, name) for command in _commands(move, event, reaction)]
     if reaction.compensate is not None:
         undoing = make(reaction.compensate, event, move.state)
         if undoing is not None:
             description = reaction.compensate_description
             move.add_compensation(undoing, name, description, numbers or None)
+
+
+def _end(move: SagaMove, reaction: Reaction) -> None:
     if reaction.fail is not None:
         move.fail(reaction.fail, compensate=reaction.compensates_on_fail)
     elif reaction.suspend is not None:

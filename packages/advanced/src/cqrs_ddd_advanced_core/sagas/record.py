@@ -36,6 +36,7 @@ class Sending(_Kept):
         retry_at: when the next attempt is due; None while one is under way, or none is to come.
         in_doubt: whether an attempt failed in a way that may have left something behind.
         error: what the last attempt failed with.
+        spent: how many attempts were made before a person asked for more.
         has_failed: whether no further attempt follows by itself.
     """
 
@@ -46,6 +47,7 @@ class Sending(_Kept):
     retry_at: datetime | None = None
     in_doubt: bool = False
     error: str | None = None
+    spent: int = 0
     has_failed: bool = False
 
     @property

@@ -84,16 +84,14 @@ class Saga(Generic[S]):
         """
         methods = [getattr(cls, name) for name in _in_order(cls)]
         found = [getattr(method, _REACTION) for method in methods if hasattr(method, _REACTION)]
-        overrides_timeout = cls.on_timeout is not Saga.on_timeout
         return checked(
             SagaDefinition(
                 name=getattr(cls, "saga_type", cls.__name__),
                 reactions=arranged(cast("list[Reaction]", found)),
+                saga_class=cls,
                 state_class=cls.state_class,
                 correlate=vars(cls).get("correlate", cls.correlate),
                 retries=cls.retries,
-                on_timeout=cls.on_timeout if overrides_timeout else None,
-                saga_class=cls,
             )
         )
 
