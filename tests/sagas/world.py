@@ -88,6 +88,12 @@ class World:
         async with OutboxService(self.store.outbox, self.publisher, settings=SETTINGS) as relay:
             return await relay.drain()
 
+    async def deliver_until(self, event_type: str) -> None:
+        """Deliver until a message of this type waits to be delivered, and leave it there."""
+        async with OutboxService(self.store.outbox, self.publisher, settings=SETTINGS) as relay:
+            while event_type not in {m.event_type for m in await self.store.outbox.get_pending()}:
+                assert await relay.process_batch(1), "nothing more is delivered"
+
     async def run(self) -> None:
         """Deliver and wake up until nothing is on its way or due any more."""
 
