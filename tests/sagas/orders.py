@@ -77,7 +77,7 @@ class WithdrawOrder(OrderCommand):
     pass
 
 
-class CardDeclined(DomainError):
+class CardDeclinedError(DomainError):
     """The bank said no."""
 
 
@@ -146,7 +146,7 @@ def orders_registry(
 
 def fulfilment(name: str = "OrderFulfillment", **retries: Any) -> SagaBuilder:
     """Return the saga of the published README, to be built."""
-    settings = {"max_retries": 2, "base_delay": 0.01, "max_delay": 0.02, **retries}
+    settings: dict[str, Any] = {"max_retries": 2, "base_delay": 0.01, "max_delay": 0.02, **retries}
     return (
         SagaBuilder(name)
         .with_max_retries(**settings)

@@ -9,7 +9,7 @@ from cqrs_ddd_advanced_core.sagas import SAGA_COMMAND, SagaAction, SagaBuilder, 
 from cqrs_ddd_core import OutboxMessage
 from tests.sagas.orders import (
     CancelReservation,
-    CardDeclined,
+    CardDeclinedError,
     ItemsReserved,
     OrderCommand,
     OrderCreated,
@@ -69,7 +69,7 @@ async def test_when_the_attempts_are_used_up_everything_that_may_have_happened_i
 
 
 async def test_what_a_rule_refused_is_not_tried_again_and_not_undone(world: World) -> None:
-    world.failures.always["ChargePayment"] = CardDeclined("no")
+    world.failures.always["ChargePayment"] = CardDeclinedError("no")
     await world.create("o-1")
     await world.run()
     assert world.failures.attempts["ChargePayment"] == 1
@@ -80,7 +80,7 @@ async def test_what_a_rule_refused_is_not_tried_again_and_not_undone(world: Worl
 
 
 async def test_a_refusal_behind_a_failure_in_doubt_is_undone(world: World) -> None:
-    world.failures.planned["ChargePayment"] = [OSError("away"), CardDeclined("no")]
+    world.failures.planned["ChargePayment"] = [OSError("away"), CardDeclinedError("no")]
     await world.create("o-1")
     await world.run()
     assert (await world.done("o-1"))[-2:] == ["RefundPayment", "CancelReservation"]
@@ -97,15 +97,15 @@ async def test_the_point_of_no_return_is_saved_before_the_first_compensation_run
             seen.append(saga.status)
 
     world = await open_world(store, fulfilment_saga(), before_effect=look)
-    world.failures.always["ConfirmOrder"] = CardDeclined("no")
+    world.failures.always["ConfirmOrder"] = CardDeclinedError("no")
     await world.create("o-1")
     await world.run()
     assert seen == [SagaStatus.COMPENSATING] * 2
 
 
 async def test_compensations_are_sent_one_after_another_and_tried_again(world: World) -> None:
-    world.failures.always["ConfirmOrder"] = CardDeclined("no")
-    world.failures.planned["RefundPayment"] = [OSError("away"), CardDeclined("not yet")]
+    world.failures.always["ConfirmOrder"] = CardDeclinedError("no")
+    world.failures.planned["RefundPayment"] = [OSError("away"), CardDeclinedError("not yet")]
     await world.create("o-1")
     await world.run()
     assert world.failures.attempts["RefundPayment"] == 3
@@ -116,7 +116,7 @@ async def test_compensations_are_sent_one_after_another_and_tried_again(world: W
 async def test_a_compensation_that_cannot_be_done_waits_for_a_person_with_those_behind_it(
     world: World,
 ) -> None:
-    world.failures.always["ConfirmOrder"] = CardDeclined("no")
+    world.failures.always["ConfirmOrder"] = CardDeclinedError("no")
     world.failures.always["RefundPayment"] = OSError("away")
     await world.create("o-1")
     await world.run()
@@ -217,7 +217,7 @@ async def test_a_parked_failure_waits_for_a_person_and_goes_forward_when_it_is_r
         .build()
     )
     world = await open_world(store, saga)
-    world.failures.planned["RefundPayment"] = [CardDeclined("no")]
+    world.failures.planned["RefundPayment"] = [CardDeclinedError("no")]
     await world.manager.handle(OrderCreated(order_id="o-1"))
     await world.manager.handle(OrderCreatedLater(order_id="o-1"))
     await world.run()

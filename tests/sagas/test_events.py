@@ -13,7 +13,7 @@ from cqrs_ddd_advanced_core.sagas import (
 )
 from cqrs_ddd_core import DomainEvent, InMemoryLockStrategy
 from tests.sagas.orders import (
-    CardDeclined,
+    CardDeclinedError,
     ChargePayment,
     ConfirmOrder,
     ItemsReserved,
@@ -131,7 +131,7 @@ async def test_whichever_of_several_first_events_comes_first_begins_the_saga(sto
 @pytest.mark.parametrize("refused", ["ReserveItems", None])
 async def test_a_late_event_changes_nothing(world: World, refused: str | None) -> None:
     if refused is not None:
-        world.failures.planned[refused] = [CardDeclined("no")]
+        world.failures.planned[refused] = [CardDeclinedError("no")]
     await world.manager.handle(OrderCreated(order_id="o-1"))
     await world.run()
     if refused is None:
@@ -236,9 +236,12 @@ async def test_events_that_share_a_unit_of_work_see_what_the_earlier_ones_saved(
 
 
 async def test_a_saga_begins_if_and_only_if_the_unit_of_work_commits(world: World) -> None:
-    with pytest.raises(RuntimeError, match="undone"):
+    async def handle_and_fail() -> None:
         async with world.store.uow():
             await world.manager.handle(OrderCreated(order_id="o-1"))
             raise RuntimeError("undone")
+
+    with pytest.raises(RuntimeError, match="undone"):
+        await handle_and_fail()
     assert await world.sagas() == []
     assert await world.store.outbox.get_pending() == []

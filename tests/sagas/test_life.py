@@ -15,7 +15,7 @@ from cqrs_ddd_core import use_clock
 from cqrs_ddd_core.testing import ManualClock
 from tests.sagas.orders import (
     CancelReservation,
-    CardDeclined,
+    CardDeclinedError,
     ChargePayment,
     ConfirmOrder,
     ItemsReserved,
@@ -57,14 +57,14 @@ class TestASaga:
     async def test_undoes_what_was_done_in_reverse_order_when_a_command_is_refused(
         self, world: World
     ) -> None:
-        world.failures.planned["ConfirmOrder"] = [CardDeclined("no")]
+        world.failures.planned["ConfirmOrder"] = [CardDeclinedError("no")]
         await world.create("o-1")
         await world.run()
         done = await world.done("o-1")
         assert done == [*ALL_DONE[:-1], "RefundPayment", "CancelReservation"]
         saga = await world.saga()
         assert saga.status is SagaStatus.COMPENSATED
-        assert "CardDeclined" in (saga.error or "")
+        assert "CardDeclinedError" in (saga.error or "")
 
     async def test_is_complete_when_its_last_command_is_done_and_not_before(
         self, world: World

@@ -12,7 +12,7 @@ from cqrs_ddd_advanced_core.sagas import (
     SagaStatus,
 )
 from tests.sagas.orders import (
-    CardDeclined,
+    CardDeclinedError,
     ChargePayment,
     ItemsReserved,
     OrderCreated,
@@ -61,7 +61,7 @@ async def test_an_unknown_saga_is_said_to_be_unknown(world: World) -> None:
 async def test_active_sagas_are_those_that_have_not_come_to_an_end(world: World) -> None:
     for order_id in ("done", "stuck", "new"):
         await world.create(order_id)
-    world.failures.planned["ConfirmOrder"] = [CardDeclined("no")]
+    world.failures.planned["ConfirmOrder"] = [CardDeclinedError("no")]
     world.failures.always["RefundPayment"] = OSError("away")
     await world.run()
     await world.manager.handle(OrderCreated(order_id="newest"))
@@ -89,7 +89,7 @@ async def test_a_person_has_a_running_saga_undone(world: World) -> None:
 
 
 async def test_a_saga_that_goes_back_is_never_led_forward_by_hand(world: World) -> None:
-    world.failures.always["ChargePayment"] = CardDeclined("no")
+    world.failures.always["ChargePayment"] = CardDeclinedError("no")
     world.failures.always["CancelReservation"] = OSError("away")
     await world.create("o-1")
     await world.run()
@@ -147,7 +147,7 @@ class TestOperationsOnTheStoreAlone:
         assert await world.done("o-1") == ["CancelReservation"]
 
     async def test_have_a_compensation_tried_again(self, world: World) -> None:
-        world.failures.always["ChargePayment"] = CardDeclined("no")
+        world.failures.always["ChargePayment"] = CardDeclinedError("no")
         world.failures.planned["CancelReservation"] = [OSError("away")] * 3
         await world.create("o-1")
         await world.run()

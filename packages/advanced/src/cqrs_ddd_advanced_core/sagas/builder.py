@@ -1,14 +1,12 @@
 """Says a saga in one expression: which event sends which command, and what undoes it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from cqrs_ddd_advanced_core.sagas.definition import (
     RETRIES,
     Correlate,
-    Handler,
-    Make,
     NoState,
     Reaction,
     SagaDefinition,
@@ -18,6 +16,8 @@ from cqrs_ddd_advanced_core.sagas.definition import (
 )
 from cqrs_ddd_advanced_core.sagas.saga import Saga, steps
 from cqrs_ddd_core.middleware.retry import RetryPolicy
+
+E = TypeVar("E")
 
 
 class SagaBuilder:
@@ -64,13 +64,13 @@ class SagaBuilder:
 
     def on(
         self,
-        event_type: type[Any],
-        handler: Handler | None = None,
+        event_type: type[E],
+        handler: Callable[[Saga[Any], E], Awaitable[None] | None] | None = None,
         *,
-        send: Make | None = None,
-        send_all: Make | None = None,
+        send: Callable[[E], Any] | Callable[[E, Any], Any] | None = None,
+        send_all: Callable[[E], Iterable[Any]] | Callable[[E, Any], Iterable[Any]] | None = None,
         step: str | None = None,
-        compensate: Make | None = None,
+        compensate: Callable[[E], Any] | Callable[[E, Any], Any] | None = None,
         compensate_description: str = "",
         complete: bool = False,
         suspend: str | bool | None = None,
@@ -81,7 +81,7 @@ class SagaBuilder:
         starts: bool = False,
         after: str | Sequence[str] | None = None,
         timeout: float | timedelta | None = None,
-        correlate: Correlate | None = None,
+        correlate: str | Callable[[E], Any] | None = None,
         parks_failures: bool = False,
     ) -> Self:
         """React to events of this type.
