@@ -96,7 +96,9 @@ class Failures:
     """What goes wrong with the next commands, by their names.
 
     Attributes:
-        planned: raised one after another; True raises the same for ever.
+        planned: raised one after another.
+        always: raised each time.
+        refused: names of commands with the orders for which they are refused each time.
         attempts: how often a command was tried, by name.
         command_ids: under which ids, by name.
     """
@@ -104,6 +106,7 @@ class Failures:
     def __init__(self) -> None:
         self.planned: dict[str, list[Exception]] = defaultdict(list)
         self.always: dict[str, Exception] = {}
+        self.refused: set[tuple[str, str]] = set()
         self.attempts: dict[str, int] = defaultdict(int)
         self.command_ids: dict[str, set[str]] = defaultdict(set)
 
@@ -115,6 +118,8 @@ class Failures:
     def due(self, command: OrderCommand) -> Exception | None:
         name = type(command).__name__
         planned = self.planned[name]
+        if (name, command.order_id) in self.refused:
+            return CardDeclinedError("no")
         return planned.pop(0) if planned else self.always.get(name)
 
 

@@ -126,10 +126,11 @@ async def open_world(
     *sagas: SagaDefinition | type[Saga[Any]],
     register: Callable[[HandlerRegistry], None] = lambda _: None,
     before_effect: Any = None,
+    failures: Failures | None = None,
     **options: Any,
 ) -> World:
     """Return a world on a store that other worlds may share."""
-    failures = Failures()
+    failures = failures or Failures()
     registry = orders_registry(failures, before_effect)
     register(registry)
     mediator = Mediator(
