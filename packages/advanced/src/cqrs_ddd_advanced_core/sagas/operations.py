@@ -21,7 +21,7 @@ _FORWARD: dict[SagaStatus, SagaStatus] = {
     SagaStatus.COMPENSATING: SagaStatus.COMPENSATING,
     SagaStatus.COMPENSATION_FAILED: SagaStatus.COMPENSATING,
 }
-_BACKWARD = dict.fromkeys(
+_BACKWARD: dict[SagaStatus, SagaStatus] = dict.fromkeys(
     (SagaStatus.RUNNING, SagaStatus.SUSPENDED, SagaStatus.FAILED), SagaStatus.COMPENSATING
 )
 _AWAKE: dict[SagaStatus, SagaStatus] = {SagaStatus.SUSPENDED: SagaStatus.RUNNING}
