@@ -90,9 +90,8 @@ class Bench:
         await self.repository.add(replace(saga, **values))
 
     def worker(self, **options: Any) -> SagaRecoveryWorker:
-        return SagaRecoveryWorker(
-            self.repository, [self.trips], **{"backoff": AT_ONCE, "lease": _LEASE, **options}
-        )
+        options = {"backoff": AT_ONCE, "lease": _LEASE, **options}
+        return SagaRecoveryWorker(self.repository, [self.trips], **options)
 
     @asynccontextmanager
     async def at_work(self, **options: Any) -> AsyncGenerator[SagaRecoveryWorker]:
@@ -154,13 +153,15 @@ async def test_a_saga_that_nobody_here_knows_is_left_alone(bench: Bench) -> None
 async def test_a_saga_is_run_when_its_time_comes_and_not_before(bench: Bench) -> None:
     await bench.begin(wake_at=utc_now() + timedelta(seconds=5))
     bench.trips.let_go.set()
-    async with bench.at_work(poll_interval=60.0):
-        due = bench.clock.monotonic() + 5
-        await until(lambda: any(abs(each - due) < 0.1 for each in bench.clock.alarms), timeout=30)
-        await bench.tick(4.9)
-        assert bench.trips.began == []
-        await bench.tick(0.2)
-        await bench.completes()
+    stopping, due = asyncio.Event(), bench.clock.monotonic() + 5
+    work = asyncio.create_task(bench.worker(poll_interval=60.0).run(stopping))
+    await until(lambda: any(abs(each - due) < 0.1 for each in bench.clock.alarms), timeout=30)
+    await bench.tick(4.9)
+    assert bench.trips.began == []
+    await bench.tick(0.2)
+    await bench.completes()
+    stopping.set()
+    await asyncio.wait_for(work, 30)
 
 
 async def test_so_many_are_run_at_once(bench: Bench) -> None:
@@ -178,11 +179,11 @@ async def test_so_many_are_run_at_once(bench: Bench) -> None:
 async def test_what_a_runner_raised_is_noted_and_tried_again_later(bench: Bench) -> None:
     await bench.begin()
     bench.trips.let_go.set()
-    bench.trips.failures.append(OSError("no route to hotel"))
+    bench.trips.failures.append(OSError("no route to \0hotel"))
     late = RetryPolicy(base_delay=3600.0, max_delay=3600.0)
     assert await bench.worker(backoff=late).run_once() == 1
     saga = await bench.saga()
-    assert (saga.error, saga.lease_until) == ("OSError: no route to hotel", None)
+    assert (saga.error, saga.lease_until) == ("OSError: no route to ␀hotel", None)
     assert saga.wake_at is not None
     assert saga.wake_at > utc_now()
     bench.clock.advance(3600)

@@ -179,7 +179,8 @@ class SagaRecoveryWorker:
                 return
             now = utc_now()
             later = now + timedelta(seconds=self._backoff.delay(failures))
-            put_off = replace(found, error=described(error), wake_at=later, updated_at=now)
+            text = described(error).replace("\0", "\N{SYMBOL FOR NULL}")
+            put_off = replace(found, error=text, wake_at=later, updated_at=now)
             await self._repository.save(put_off, release=True)
         except Exception:  # noqa: BLE001 - the lease ends by itself
             _log.warning("Saga %s keeps its lease until it ends", saga.saga_id, exc_info=True)
