@@ -79,11 +79,10 @@ def report(
 async def _import(path: Path, database: str, rejects: Path) -> None:
     file, console = RetailFile(path), Console()
     check_rejects(rejects, path)
-    async with open_shop(database) as shop:
-        await shop.outbox.start()
+    async with open_shop(database) as shop, shop.worker():
         with progress_bar(console, file.name, file.lines) as advance:
             status = await import_file(shop.mediator, file, advance)
-        await shop.outbox.drained()
+        await shop.settled()
         write_rejects(rejects, (await shop.mediator.query(ListRejects(file=file.id))).result)
         _show(console, file.name, status, shop.notifications.sent, rejects)
 
@@ -102,7 +101,8 @@ def _show(
 
 
 async def _report(database: str) -> SalesReport:
-    async with open_shop(database) as shop:
+    async with open_shop(database) as shop, shop.worker():
+        await shop.settled()
         return (await shop.mediator.query(GetSalesReport())).result
 
 
