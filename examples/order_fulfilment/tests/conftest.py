@@ -12,17 +12,25 @@ import pytest
 
 from cqrs_ddd_core import (
     InMemoryDatabase,
+    InMemoryEventStore,
     InMemoryInboxStorage,
     InMemoryOutboxStorage,
+    InMemoryProjectionStorage,
+    InMemoryReadModel,
     InMemoryUnitOfWork,
 )
+from cqrs_ddd_core.runtime import Worker
 from order_fulfilment.application import (
+    SALES,
     Application,
+    Figures,
     GetSalesReport,
     SalesReport,
     ShopRepositories,
+    Stores,
     build_application,
 )
+from order_fulfilment.infrastructure.event_sourcing import with_event_sourced_cancellations
 from order_fulfilment.infrastructure.sample import write_sample
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
@@ -40,16 +48,32 @@ class ShopInMemory(ShopRepositories, InMemoryUnitOfWork):
     """One transaction of the shop in memory."""
 
 
-@pytest.fixture
-def outbox() -> InMemoryOutboxStorage:
-    return InMemoryOutboxStorage()
+@pytest.fixture(params=["state", "events"])
+def shop(request: pytest.FixtureRequest) -> Application:
+    """The shop in memory; cancellations are kept by state, or as events."""
+    database, event_store, read_model = (
+        InMemoryDatabase(),
+        InMemoryEventStore(),
+        InMemoryReadModel(),
+    )
+    uow_class = ShopInMemory
+    if request.param == "events":
+        uow_class = with_event_sourced_cancellations(ShopInMemory, event_store)
 
+    async def read_sales() -> dict[tuple[str, str], Figures]:
+        return {key: Figures(**row) for key, row in read_model.read(SALES).items()}
 
-@pytest.fixture
-def shop(outbox: InMemoryOutboxStorage) -> Application:
-    """The shop in memory."""
-    database = InMemoryDatabase()
-    return build_application(lambda: ShopInMemory(database), outbox, InMemoryInboxStorage())
+    return build_application(
+        Stores(
+            uow_factory=lambda: uow_class(database),
+            outbox=InMemoryOutboxStorage(),
+            inbox=InMemoryInboxStorage(),
+            event_store=event_store,
+            checkpoints=InMemoryProjectionStorage(),
+            read_model=read_model,
+            read_sales=read_sales,
+        )
+    )
 
 
 @pytest.fixture
@@ -87,9 +111,11 @@ def orders_file(request: pytest.FixtureRequest, sample: Path) -> Path:
 
 @pytest.fixture
 def report_of() -> Callable[[Application], Any]:
-    """Ask a shop for its report."""
+    """Ask a shop for its report, when the figures are up to date."""
 
     async def ask(shop: Application) -> SalesReport:
+        async with Worker([shop.sales.worker()]):
+            await shop.sales.wait_for(await shop.stores.event_store.latest_position())
         return (await shop.mediator.query(GetSalesReport())).result
 
     return ask

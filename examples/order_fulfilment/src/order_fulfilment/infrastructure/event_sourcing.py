@@ -1,6 +1,6 @@
 """The shop with cancellations kept as their events: the same commands, handlers and figures."""
 
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from cqrs_ddd_advanced_core import EventSourcedRepository
 from cqrs_ddd_core import EventTypeRegistry, IEventStore
@@ -14,7 +14,8 @@ def with_event_sourced_cancellations(uow_class: type[Uow], event_store: IEventSt
     """Return a unit of work whose ``cancellations`` are streams of events, not rows."""
     types = EventTypeRegistry()
     types.add(CancellationRecorded, CancellationMatched)
-    repository: Any = EventSourcedRepository(
+    cancellations = EventSourcedRepository(
         event_store=event_store, aggregate_cls=Cancellation, event_registry=types
     )
-    return type(f"EventSourced{uow_class.__name__}", (uow_class,), {"cancellations": repository})
+    name = f"EventSourced{uow_class.__name__}"
+    return cast("type[Uow]", type(name, (uow_class,), {"cancellations": cancellations}))

@@ -52,10 +52,8 @@ async def open_stores(engine: AsyncEngine, *, event_sourced: bool = False) -> St
         event_sourced: whether cancellations are kept as their events, not as rows.
     """
     session_factory = create_session_factory(engine)
-    outbox, inbox = (
-        SQLAlchemyOutboxStorage(session_factory),
-        SQLAlchemyInboxStorage(session_factory),
-    )
+    outbox = SQLAlchemyOutboxStorage(session_factory)
+    inbox = SQLAlchemyInboxStorage(session_factory)
     event_store = SQLAlchemyEventStore(session_factory)
     checkpoints = SQLAlchemyProjectionStorage(session_factory)
     uow_class = ShopUnitOfWork
