@@ -99,11 +99,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["demo", *REAL_FILES])
 def orders_file(request: pytest.FixtureRequest, sample: Path) -> Path:
     """The demo's file, and the two real ones where they are at hand."""
-    if request.param == "demo":
-        return sample
+    return sample if request.param == "demo" else real_file(request.param)
+
+
+@pytest.fixture(params=["demo", "real"])
+def orders_files(request: pytest.FixtureRequest, sample: Path) -> list[Path]:
+    """The demo's file; the two real ones together, where they are at hand."""
+    return [sample] if request.param == "demo" else [real_file(name) for name in REAL_FILES]
+
+
+def real_file(name: str) -> Path:
+    """Return one of the real files; skip the test where it is not at hand."""
     beside_checkout = Path(__file__).parents[4] / "shared" / "data" / "online-retail"
-    folder = Path(os.environ.get("CQRS_TEST_ONLINE_RETAIL", beside_checkout))
-    path = folder / request.param
+    path = Path(os.environ.get("CQRS_TEST_ONLINE_RETAIL", beside_checkout)) / name
     if not path.is_file():
         pytest.skip(f"{path} is not there; name its folder in CQRS_TEST_ONLINE_RETAIL")
     return path
