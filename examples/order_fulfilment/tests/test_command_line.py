@@ -175,7 +175,7 @@ def test_an_interrupted_import_ends_with_130_and_goes_on_when_run_again(csv_file
 def test_progress_is_shown_with_rate_and_time_left_on_a_terminal_only(on_terminal: bool) -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=on_terminal, width=100)
-    with progress_bar(console, "orders.csv", 4000) as advance:
+    with progress_bar(console, "orders.csv", 4000, "lines") as advance:
         for line in range(0, 3000, 500):
             advance(line)
     shown = output.getvalue()

@@ -1,4 +1,4 @@
-"""The command line: ``order-fulfilment import``, ``demo`` and ``report``."""
+"""The command line: ``order-fulfilment import``, ``demo``, ``report`` and ``rebuild``."""
 
 import asyncio
 import sys
@@ -76,14 +76,21 @@ def report(
             show_report(Console(), figures)
 
 
+@app.command()
+def rebuild(database: Database = DEFAULT_DATABASE) -> None:
+    """Work the report's figures out anew, from the first event on; they can be read meanwhile."""
+    with plain_errors():
+        events = asyncio.run(_rebuild(database))
+        print(f"The figures are those of {events} events.")
+
+
 async def _import(path: Path, database: str, rejects: Path) -> None:
     file, console = RetailFile(path), Console()
     check_rejects(rejects, path)
-    async with open_shop(database) as shop:
-        await shop.outbox.start()
-        with progress_bar(console, file.name, file.lines) as advance:
+    async with open_shop(database) as shop, shop.worker():
+        with progress_bar(console, file.name, file.lines, "lines") as advance:
             status = await import_file(shop.mediator, file, advance)
-        await shop.outbox.drained()
+        await shop.settled()
         write_rejects(rejects, (await shop.mediator.query(ListRejects(file=file.id))).result)
         _show(console, file.name, status, shop.notifications.sent, rejects)
 
@@ -102,8 +109,17 @@ def _show(
 
 
 async def _report(database: str) -> SalesReport:
-    async with open_shop(database) as shop:
+    async with open_shop(database) as shop, shop.worker():
+        await shop.settled()
         return (await shop.mediator.query(GetSalesReport())).result
+
+
+async def _rebuild(database: str) -> int:
+    async with open_shop(database) as shop, shop.worker():
+        latest = await shop.stores.event_store.latest_position()
+        with progress_bar(Console(), "Rebuilding", latest, "events") as advance:
+            await shop.sales.rebuild(lambda status: advance(status.position))
+        return latest
 
 
 @contextmanager

@@ -79,17 +79,19 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 
 class _Rate(ProgressColumn):
-    """Lines a second."""
+    """So many a second."""
 
     def render(self, task: Task) -> Text:
         """Return the rate; nothing while it is not known."""
-        return Text(f"{task.speed:,.0f} lines/s" if task.speed else "")
+        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s" if task.speed else "")
 
 
 @contextmanager
-def progress_bar(console: Console, name: str, lines: int) -> Generator[Callable[[int], None]]:
-    """Show how far a file has been taken in, with rate and time left; nothing off a terminal."""
+def progress_bar(
+    console: Console, name: str, total: int, unit: str
+) -> Generator[Callable[[int], None]]:
+    """Show how far something has come, with rate and time left; nothing off a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=lines)
-        yield lambda line: progress.update(task, completed=line)
+        task = progress.add_task(name, total=total, unit=unit)
+        yield lambda done: progress.update(task, completed=done)

@@ -29,6 +29,7 @@ from cqrs_ddd_core.testing.conformance import (
 from cqrs_ddd_core.testing.conformance.read_model import Reader
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    ExactDecimal,
     SQLAlchemyBackgroundJobRepository,
     SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
@@ -172,13 +173,19 @@ TOTALS = Table(
     Column("amount", BigInteger(), nullable=False, default=0),
     Index("totals_by_orders", "orders"),
 )
+SPENDING = Table(
+    "spending",
+    MetaData(),
+    Column("id", text_type(key=True), primary_key=True),
+    Column("spent", ExactDecimal()),
+)
 PROFILES = document_table("profiles")
 
 
 class TestSQLAlchemyReadModel(ReadModelConformance):
     @pytest.fixture
     def read_model(self, sql: Sql) -> SQLAlchemyReadModel:
-        return SQLAlchemyReadModel(sql.session_factory, TOTALS, PROFILES)
+        return SQLAlchemyReadModel(sql.session_factory, TOTALS, SPENDING, PROFILES)
 
     @pytest.fixture
     def read_live(self, sql: Sql) -> Reader:
@@ -187,7 +194,8 @@ class TestSQLAlchemyReadModel(ReadModelConformance):
                 if collection == "profiles":
                     documents = await connection.execute(select(PROFILES))
                     return {row.key: row.document for row in documents}
-                rows = (await connection.execute(select(TOTALS))).mappings()
+                table = TOTALS if collection == "totals" else SPENDING
+                rows = (await connection.execute(select(table))).mappings()
                 return {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
 
         return read_live

@@ -18,9 +18,13 @@ from cqrs_ddd_advanced_core import (
 )
 from cqrs_ddd_core import (
     AggregateRoot,
+    Command,
     ConcurrencyError,
     DomainEvent,
+    EventStorePersistenceMiddleware,
     HandlerRegistry,
+    Mediator,
+    MiddlewareRegistry,
     StreamId,
     repository,
 )
@@ -63,6 +67,11 @@ class Cents(EventUpcaster):
     def upcast(self, payload: dict[str, int]) -> dict[str, int]:
         payload["cents"] = payload.pop("euros") * 100
         return payload
+
+
+class Sell(Command[None]):
+    steps: tuple[int, ...]
+    writes_each: bool
 
 
 class World:
@@ -120,6 +129,30 @@ async def test_both_kinds_commit_together_or_not_at_all(world: World) -> None:
         till = await world.tills.require("t-1")
         assert (till.total, till.version) == (10, 4)
     assert len((await world.store.read_feed()).events) == 4
+
+
+@pytest.mark.parametrize("writes_each", [False, True])
+async def test_a_record_of_all_events_beside_it_has_none_twice(
+    world: World, writes_each: bool
+) -> None:
+    async def sell(command: Sell, uow: ShopUnitOfWork) -> None:
+        till = await world.tills.get("t-1") or Till(id="t-1")
+        await world.tills.add(till)
+        for cents in command.steps:
+            till.record(Sold(cents=cents))
+            if command.writes_each:
+                await uow.flush()
+        till.record(Sold(cents=100))
+
+    registry = HandlerRegistry()
+    registry.register_command_handler(Sell, sell)
+    record = MiddlewareRegistry([EventStorePersistenceMiddleware(world.store)])
+    mediator = Mediator(registry, world.uow, middleware_registry=record)
+    for _ in range(2):
+        await mediator.send(Sell(steps=(1, 2), writes_each=writes_each))
+    events = (await world.store.read_feed()).events
+    assert [event.version for event in events] == list(range(1, 7))
+    assert (await world.tills.require("t-1")).total == 206
 
 
 async def test_snapshots_are_kept_and_used(world: World) -> None:

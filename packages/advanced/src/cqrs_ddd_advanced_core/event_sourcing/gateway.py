@@ -33,7 +33,7 @@ from cqrs_ddd_core import (
     utc_now,
 )
 from cqrs_ddd_core.cqrs.scope import current_scope
-from cqrs_ddd_core.middleware.event_store import stored_event
+from cqrs_ddd_core.middleware.event_store import note_as_kept, stored_event
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,8 @@ class EventSourcedGateway:
             if events:
                 stream = events[0].stream
                 await self._setup.event_store.append(stream, events, version, self._uow)
+                if self._uow is not None:
+                    note_as_kept(events, self._uow)
                 await self._take_snapshot(aggregate, journal, version + len(events), events[-1])
             restore_version(aggregate, version + len(events) - 1)  # the caller adds one
 

@@ -32,3 +32,12 @@ class Wiring:
     uow_factory: Callable[[], Any]
     settings: ProjectionSettings
     moved: FeedSignal
+
+    async def declare(self) -> None:
+        """Make sure that there is a version for these handlers."""
+        await self.storage.declare(
+            self.name,
+            revision=self.revision,
+            partitions=self.partitions,
+            position=await self.event_store.latest_position(),
+        )

@@ -26,7 +26,7 @@ from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.sagas import SQLAlchemySagaRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
-from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime, text_type
 from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
@@ -60,4 +60,5 @@ __all__ = [
     "event_tables",
     "metadata_of",
     "outbox_table",
+    "text_type",
 ]

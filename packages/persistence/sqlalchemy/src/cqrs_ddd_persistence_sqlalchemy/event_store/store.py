@@ -125,7 +125,7 @@ class SQLAlchemyEventStore:
         gathered = transaction.transaction.writes.gathered
         batch: AppendBatch | None = gathered.get(self)
         if batch is not None and not batch.accepts(append):
-            await transaction.flush()
+            await transaction.send_writes()  # a flush may be what appends
             batch = None
         if batch is None:
             batch = gathered[self] = AppendBatch(self._tables)

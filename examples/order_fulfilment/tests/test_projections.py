@@ -1,0 +1,84 @@
+"""The report's figures: rebuilt, and the same however cancellations are kept."""
+
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from order_fulfilment.application import SALES, Application
+from order_fulfilment.domain import LineKind
+from order_fulfilment.infrastructure.database import open_shop
+
+from .test_import import plain, rejects, take_in
+
+ReportOf = Callable[[Application], Any]
+Recompute = Callable[..., dict[str, Any]]
+
+
+async def damage(shop: Application) -> None:
+    """Write a wrong figure into the version that is read."""
+    [version] = await shop.stores.checkpoints.versions(SALES)
+    async with shop.stores.uow_factory() as uow:
+        writer = shop.stores.read_model.writer(version.version, uow)
+        await writer.add(SALES, (LineKind.SALE, ""), {"amount": Decimal("0.01")})
+        await writer.flush()
+
+
+@pytest.mark.parametrize("event_sourced", [False, True], ids=["rows", "events"])
+async def test_a_rebuild_gives_the_same_figures_on_every_database(
+    event_sourced: bool,
+    database_url: str,
+    orders_files: list[Path],
+    recompute: Recompute,
+    report_of: ReportOf,
+) -> None:
+    async with open_shop(database_url, event_sourced=event_sourced) as shop, shop.worker():
+        began = perf_counter()
+        await take_in(shop, *orders_files)
+        await shop.settled()
+        imported = perf_counter()
+        refused = {
+            (path.name, number) for path in orders_files for number, *_ in await rejects(shop, path)
+        }
+        await damage(shop)
+        assert plain(await report_of(shop)) != recompute(orders_files, refused)
+        again = perf_counter()
+        version = await shop.sales.rebuild()
+        took = perf_counter() - again
+        assert plain(await report_of(shop)) == recompute(orders_files, refused)
+        events = await shop.stores.event_store.latest_position()
+    assert version.version == 2
+    sys.stdout.write(
+        f"{len(orders_files)} file(s): imported in {imported - began:.1f} s, figures of {events} "
+        f"events rebuilt in {took:.1f} s\n"
+    )
+
+
+async def everything(shop: Application) -> tuple[dict[str, Any], ...]:
+    """Return the cancellations with their orders, what came back to each, and what was paid."""
+    await shop.settled()
+    async with shop.stores.uow_factory() as uow:
+        refunds = {refund.invoice: refund.amount for refund in await uow.refunds.list_all()}
+        cancellations = await uow.cancellations.list_all(sorted(refunds))
+        matched = {each.id: (each.order_id, each.customer_id, each.lines) for each in cancellations}
+        returned = {order.id: order.returned for order in await uow.orders.list_all()}
+    return matched, returned, refunds
+
+
+async def test_cancellations_kept_as_events_are_the_same_as_rows_on_every_database(
+    database_url: str, orders_files: list[Path], tmp_path: Path, report_of: ReportOf
+) -> None:
+    urls = {False: f"sqlite:///{tmp_path / 'rows.sqlite'}", True: database_url}
+    found: dict[bool, Any] = {}
+    for event_sourced, url in urls.items():
+        async with open_shop(url, event_sourced=event_sourced) as shop, shop.worker():
+            await take_in(shop, *orders_files, rows_per_commit=100)
+            found[event_sourced] = await everything(shop), await report_of(shop)
+    assert found[True] == found[False]
+    (matched, _, _), report = found[True]
+    assert len(matched) == report.cancellations > 0
+    assert any(order_id for order_id, *_ in matched.values())
