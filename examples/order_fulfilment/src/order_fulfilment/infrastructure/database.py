@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -26,12 +27,15 @@ class DatabaseUnreachableError(CQRSDDDError):
 
 
 @asynccontextmanager
-async def open_shop(url: str, *, event_sourced: bool = False) -> AsyncGenerator[Application]:
+async def open_shop(
+    url: str, *, event_sourced: bool = False, **options: Any
+) -> AsyncGenerator[Application]:
     """Open the database at ``url``, make its tables if need be, and yield the shop on it.
 
     Args:
         url: as a user types it.
         event_sourced: whether cancellations are kept as their events, not as rows.
+        **options: of ``build_application``.
 
     Raises:
         DatabaseUnreachableError: that did not work.
@@ -43,7 +47,7 @@ async def open_shop(url: str, *, event_sourced: bool = False) -> AsyncGenerator[
     try:
         with _unreachable(target):
             stores = await open_stores(engine, event_sourced=event_sourced)
-        yield build_application(stores)
+        yield await build_application(stores, **options)
     finally:
         await engine.dispose()
 

@@ -9,11 +9,13 @@ from cqrs_ddd_core import repository
 from cqrs_ddd_persistence_sqlalchemy import (
     AggregateMapping,
     ExactDecimal,
+    SQLAlchemyBackgroundJobRepository,
     SQLAlchemyEventStore,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
     SQLAlchemyProjectionStorage,
     SQLAlchemyReadModel,
+    SQLAlchemySagaRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
     create_session_factory,
@@ -22,6 +24,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
 from order_fulfilment.application import SALES, Figures, ShopRepositories, Stores
 from order_fulfilment.domain import Order
 from order_fulfilment.infrastructure.event_sourcing import with_event_sourced_cancellations
+from order_fulfilment.web_shop import WebShopRepositories
 
 _ORDERS = AggregateMapping(Order)
 Index("orders_by_customer", _ORDERS.table.c.customer_id)
@@ -38,7 +41,7 @@ _SALES = Table(
 )
 
 
-class ShopUnitOfWork(ShopRepositories, SQLAlchemyUnitOfWork):
+class ShopUnitOfWork(ShopRepositories, WebShopRepositories, SQLAlchemyUnitOfWork):
     """One transaction of the shop on SQLite, PostgreSQL, MariaDB or MySQL."""
 
     orders = repository(Order, mapping=_ORDERS)
@@ -56,6 +59,8 @@ async def open_stores(engine: AsyncEngine, *, event_sourced: bool = False) -> St
     inbox = SQLAlchemyInboxStorage(session_factory)
     event_store = SQLAlchemyEventStore(session_factory)
     checkpoints = SQLAlchemyProjectionStorage(session_factory)
+    sagas = SQLAlchemySagaRepository(session_factory)
+    timers = SQLAlchemyBackgroundJobRepository(session_factory, table="timers")
     uow_class = ShopUnitOfWork
     if event_sourced:
         uow_class = with_event_sourced_cancellations(ShopUnitOfWork, event_store)
@@ -65,7 +70,8 @@ async def open_stores(engine: AsyncEngine, *, event_sourced: bool = False) -> St
             rows = await connection.execute(select(_SALES))
             return {(kind, name): Figures(*figures) for kind, name, *figures in rows}
 
-    await create_schema(engine, uow_class, outbox, inbox, event_store, checkpoints)
+    parts = (outbox, inbox, event_store, checkpoints, sagas, timers)
+    await create_schema(engine, uow_class, *parts)
     return Stores(
         uow_factory=lambda: uow_class(session_factory),
         outbox=outbox,
@@ -74,4 +80,6 @@ async def open_stores(engine: AsyncEngine, *, event_sourced: bool = False) -> St
         checkpoints=checkpoints,
         read_model=SQLAlchemyReadModel(session_factory, _SALES),
         read_sales=read_sales,
+        sagas=sagas,
+        timers=timers,
     )
