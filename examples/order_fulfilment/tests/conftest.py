@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import InMemorySagaRepository
 from cqrs_ddd_core import (
     InMemoryDatabase,
     InMemoryEventStore,
@@ -49,7 +51,7 @@ class ShopInMemory(ShopRepositories, InMemoryUnitOfWork):
 
 
 @pytest.fixture(params=["state", "events"])
-def shop(request: pytest.FixtureRequest) -> Application:
+async def shop(request: pytest.FixtureRequest) -> Application:
     """The shop in memory; cancellations are kept by state, or as events."""
     database, event_store, read_model = (
         InMemoryDatabase(),
@@ -63,7 +65,7 @@ def shop(request: pytest.FixtureRequest) -> Application:
     async def read_sales() -> dict[tuple[str, str], Figures]:
         return {key: Figures(**row) for key, row in read_model.read(SALES).items()}
 
-    return build_application(
+    return await build_application(
         Stores(
             uow_factory=lambda: uow_class(database),
             outbox=InMemoryOutboxStorage(),
@@ -72,6 +74,8 @@ def shop(request: pytest.FixtureRequest) -> Application:
             checkpoints=InMemoryProjectionStorage(),
             read_model=read_model,
             read_sales=read_sales,
+            sagas=InMemorySagaRepository(),
+            timers=InMemoryBackgroundJobRepository(),
         )
     )
 

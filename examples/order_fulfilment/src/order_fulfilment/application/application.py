@@ -31,7 +31,6 @@ from cqrs_ddd_core import (
     OutboxMiddleware,
     RetryMiddleware,
     RetryPolicy,
-    UnitOfWork,
 )
 from cqrs_ddd_core.cqrs.outbox import (
     BufferedOutbox,
@@ -65,6 +64,7 @@ from order_fulfilment.application.query_handlers import (
     get_import,
     list_rejects,
 )
+from order_fulfilment.application.repositories import ShopRepositories
 from order_fulfilment.application.sales import ReadSales, SalesProjection
 from order_fulfilment.domain import CancellationMatched, CancellationRecorded, OrderPlaced
 from order_fulfilment.web_shop import (
@@ -85,7 +85,7 @@ _TO_THE_OUTBOX = (CancellationRecorded, PurchaseEvent)
 class Stores(NamedTuple):
     """Where the shop keeps everything: parts of one database, which commit together."""
 
-    uow_factory: Callable[[], UnitOfWork]
+    uow_factory: Callable[[], ShopRepositories]
     outbox: RelayableOutbox
     inbox: IInboxStorage
     event_store: IEventStore

@@ -24,7 +24,6 @@ from cqrs_ddd_persistence_sqlalchemy import (
 from order_fulfilment.application import SALES, Figures, ShopRepositories, Stores
 from order_fulfilment.domain import Order
 from order_fulfilment.infrastructure.event_sourcing import with_event_sourced_cancellations
-from order_fulfilment.web_shop import WebShopRepositories
 
 _ORDERS = AggregateMapping(Order)
 Index("orders_by_customer", _ORDERS.table.c.customer_id)
@@ -41,7 +40,7 @@ _SALES = Table(
 )
 
 
-class ShopUnitOfWork(ShopRepositories, WebShopRepositories, SQLAlchemyUnitOfWork):
+class ShopUnitOfWork(ShopRepositories, SQLAlchemyUnitOfWork):
     """One transaction of the shop on SQLite, PostgreSQL, MariaDB or MySQL."""
 
     orders = repository(Order, mapping=_ORDERS)
