@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from cqrs_ddd_cli.main import app as toolkit
 from order_fulfilment.main import app
 from order_fulfilment.presentation import progress_bar
 
@@ -189,3 +190,17 @@ def test_domain_and_application_know_of_no_database_driver_and_no_screen() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_purchases_are_fulfilled_and_their_sagas_can_be_looked_at() -> None:
+    result = run("fulfil", "6", "--time-to-pay", "0.2")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    counts = [int(row[-1]) for row in rows if row and row[-1].isdigit()]
+    assert sum(counts) == 6
+    assert "shipped and confirmed" in result.stdout
+    assert "cards charged" in result.stdout
+    found = CliRunner().invoke(
+        toolkit, ["sagas", "stats", "--database", "sqlite:///order-fulfilment.sqlite", "--json"]
+    )
+    assert sum(json.loads(found.stdout)["fulfilment"].values()) == 6

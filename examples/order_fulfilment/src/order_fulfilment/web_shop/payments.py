@@ -7,11 +7,15 @@ from contextvars import Context
 from decimal import Decimal
 from typing import Any, Protocol
 
-from cqrs_ddd_core import DomainError
+from cqrs_ddd_core import DomainError, InfrastructureError
 
 
 class CardRefusedError(DomainError):
     """The bank does not pay."""
+
+
+class NoAnswerError(InfrastructureError):
+    """The provider does not answer; what it has done is not known."""
 
 
 class IPaymentProvider(Protocol):
@@ -25,7 +29,7 @@ class IPaymentProvider(Protocol):
 
         Raises:
             CardRefusedError: the bank does not pay.
-            TimeoutError: no answer; whether the money was taken is not known.
+            NoAnswerError: no answer; whether the money was taken is not known.
         """
         ...
 
@@ -65,13 +69,13 @@ class SimulatedProvider:
         if mood == "refuses":
             raise CardRefusedError(f"{key}: the bank does not pay {amount}.")
         if mood == "late" and call == 1:
-            raise TimeoutError("the provider cannot be reached")
+            raise NoAnswerError("The payment provider cannot be reached.")
         if key not in self._taken:
             self._taken[key] = amount
             self.balance += amount
             self.charges[key] = self.charges.get(key, 0) + 1
         if mood == "lost" and call == 1:
-            raise TimeoutError("the provider has taken the money, but its answer was lost")
+            raise NoAnswerError("The payment provider took the money, but its answer was lost.")
         if mood == "twice":
             answer = asyncio.create_task(self._notify(key), context=Context())
             self._answers.add(answer)

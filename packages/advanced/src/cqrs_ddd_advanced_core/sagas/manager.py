@@ -25,7 +25,7 @@ from cqrs_ddd_core.cqrs.mediator import Mediator
 from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.ports import ILockStrategy, IMessageCodec, IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.primitives.clock import utc_now
-from cqrs_ddd_core.primitives.errors import DomainError, ValidationError
+from cqrs_ddd_core.primitives.errors import CQRSDDDError, DomainError, ValidationError
 from cqrs_ddd_core.primitives.ids import new_id
 
 _log = logging.getLogger(__name__)
@@ -153,7 +153,8 @@ class SagaManager:
             except _TakenBackError:
                 return
             except Exception as error:  # noqa: BLE001 - the saga decides what follows from it
-                _log.warning("%s of saga %s failed", name, saga_id, exc_info=error)
+                shown = None if isinstance(error, CQRSDDDError) else error
+                _log.warning("%s of saga %s failed: %s", name, saga_id, error, exc_info=shown)
                 await self._note_failure(saga_id, message_id, error)
 
     async def _note_failure(self, saga_id: str, message_id: str, error: Exception) -> None:
