@@ -153,12 +153,13 @@ class SagaManager:
             except _TakenBackError:
                 return
             except Exception as error:  # noqa: BLE001 - the saga decides what follows from it
-                _log.warning("%s of saga %s failed", name, saga_id, exc_info=error)
                 await self._note_failure(saga_id, message_id, error)
 
     async def _note_failure(self, saga_id: str, message_id: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
         is_refusal = isinstance(error, DomainError | ValidationError)
+        trace = None if is_refusal else error
+        _log.warning("command %s of a saga failed: %s", message_id, text, exc_info=trace)
 
         async def note() -> None:
             move = await self._moves.find(saga_id)
