@@ -58,7 +58,7 @@ class Sagas(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def a_new_event(self, number: int) -> None:
-        event = EVENTS[number](order_id="o-1")
+        event = EVENTS[number].model_validate({"order_id": "o-1"})
         self.events.append(event)
         self.wait(self.world.manager.handle(event))
 
