@@ -73,6 +73,7 @@ class SagaManager:
     async def handle(self, event: object) -> None:
         """Have every saga that listens to ``event`` handle it, each at most once.
 
+        When one raises, those behind it have not handled it: repeat the call, which does no harm.
         Inside a unit of work it is part of that one. Outside, each saga has one of its own, and a
         race that is lost is repeated.
 
