@@ -101,10 +101,12 @@ class SagaManager:
         key = definition.key_of(event, reaction)
         own_id: str | None = getattr(event, "event_id", None)
         event_id = own_id or message_id or new_id()
+        correlation_id = getattr(event, "correlation_id", None) or get_correlation_id() or key
 
         async def work() -> None:
-            starts = reaction.starts
-            move = await self._moves.begin_or_find(definition, key, event_id, starts=starts)
+            move = await self._moves.begin_or_find(
+                definition, key, event_id, starts=reaction.starts, correlation_id=correlation_id
+            )
             if move is not None:
                 await take(move, event_id, event, reaction)
                 await self._moves.save(move)
@@ -112,7 +114,6 @@ class SagaManager:
         if unit_of_work_to_join() is not None:
             await work()
             return
-        correlation_id = getattr(event, "correlation_id", None) or get_correlation_id() or key
         with with_correlation_context(correlation_id, event_id):
             await self._moves.transact(work, f"{definition.name}/{key}")
 
