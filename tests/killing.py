@@ -20,6 +20,7 @@ _context.set_forkserver_preload(
         "tests.delivery.child",
         "tests.delivery.relaying",
         "tests.projections.child",
+        "tests.sagas.child",
     ]
 )
 _parent: list[Connection] = []

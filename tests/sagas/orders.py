@@ -99,6 +99,7 @@ class Failures:
         planned: raised one after another.
         always: raised each time.
         refused: names of commands with the orders for which they are refused each time.
+        once: names of commands with the orders for which they fail the first time.
         attempts: how often a command was tried, by name.
         command_ids: under which ids, by name.
     """
@@ -107,6 +108,7 @@ class Failures:
         self.planned: dict[str, list[Exception]] = defaultdict(list)
         self.always: dict[str, Exception] = {}
         self.refused: set[tuple[str, str]] = set()
+        self.once: set[tuple[str, str]] = set()
         self.attempts: dict[str, int] = defaultdict(int)
         self.command_ids: dict[str, set[str]] = defaultdict(set)
 
@@ -120,6 +122,9 @@ class Failures:
         planned = self.planned[name]
         if (name, command.order_id) in self.refused:
             return CardDeclinedError("no")
+        if (name, command.order_id) in self.once:
+            self.once.remove((name, command.order_id))
+            return OSError("away")
         return planned.pop(0) if planned else self.always.get(name)
 
 

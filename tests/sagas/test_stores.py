@@ -100,6 +100,24 @@ async def test_several_relays_and_workers_do_everything_once(store: Store) -> No
         assert await worlds[0].done(order_id) == (undone if is_refused else ALL_DONE)
 
 
+async def test_events_that_several_relays_bring_at_once_are_all_handled(store: Store) -> None:
+    worlds = [await open_world(store, counting().build()) for _ in range(3)]
+    for number in range(20):
+        event = Numbered(aggregate_id=str(number), order_id="o-1", number=number)
+        await worlds[0].mediator.publish(event)
+
+    async def is_over() -> bool:
+        return len(await worlds[0].done("o-1")) == 20
+
+    async with AsyncExitStack() as relays:
+        for number, world in enumerate(worlds):
+            relay = BufferedOutbox(store.outbox, world.publisher, name=f"relay-{number}")
+            await relays.enter_async_context(relay)
+        await until(is_over, timeout=LONG)
+    assert (await store.outbox.statistics()).dead_letters == 0
+    assert await worlds[0].done("o-1") == ["ChargePayment"] * 20
+
+
 async def test_a_timeout_is_kept_by_the_store(store: Store) -> None:
     saga = (
         SagaBuilder("Slow")

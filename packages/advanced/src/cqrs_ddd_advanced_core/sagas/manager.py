@@ -25,7 +25,7 @@ from cqrs_ddd_core.cqrs.mediator import Mediator
 from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.ports import ILockStrategy, IMessageCodec, IOutboxStorage, OutboxMessage
 from cqrs_ddd_core.primitives.clock import utc_now
-from cqrs_ddd_core.primitives.errors import CQRSDDDError, DomainError, ValidationError
+from cqrs_ddd_core.primitives.errors import DomainError, ValidationError
 from cqrs_ddd_core.primitives.ids import new_id
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class SagaManager:
     async def handle(self, event: object) -> None:
         """Have every saga that listens to ``event`` handle it, each at most once.
 
+        When one raises, those behind it have not handled it: repeat the call, which does no harm.
         Inside a unit of work it is part of that one. Outside, each saga has one of its own, and a
         race that is lost is repeated.
 
@@ -100,10 +101,12 @@ class SagaManager:
         key = definition.key_of(event, reaction)
         own_id: str | None = getattr(event, "event_id", None)
         event_id = own_id or message_id or new_id()
+        correlation_id = getattr(event, "correlation_id", None) or get_correlation_id() or key
 
         async def work() -> None:
-            starts = reaction.starts
-            move = await self._moves.begin_or_find(definition, key, event_id, starts=starts)
+            move = await self._moves.begin_or_find(
+                definition, key, event_id, starts=reaction.starts, correlation_id=correlation_id
+            )
             if move is not None:
                 await take(move, event_id, event, reaction)
                 await self._moves.save(move)
@@ -111,7 +114,6 @@ class SagaManager:
         if unit_of_work_to_join() is not None:
             await work()
             return
-        correlation_id = getattr(event, "correlation_id", None) or get_correlation_id() or key
         with with_correlation_context(correlation_id, event_id):
             await self._moves.transact(work, f"{definition.name}/{key}")
 
@@ -153,13 +155,13 @@ class SagaManager:
             except _TakenBackError:
                 return
             except Exception as error:  # noqa: BLE001 - the saga decides what follows from it
-                shown = None if isinstance(error, CQRSDDDError) else error
-                _log.warning("%s of saga %s failed: %s", name, saga_id, error, exc_info=shown)
                 await self._note_failure(saga_id, message_id, error)
 
     async def _note_failure(self, saga_id: str, message_id: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
         is_refusal = isinstance(error, DomainError | ValidationError)
+        trace = None if is_refusal else error
+        _log.warning("command %s of a saga failed: %s", message_id, text, exc_info=trace)
 
         async def note() -> None:
             move = await self._moves.find(saga_id)

@@ -22,6 +22,7 @@ from cqrs_ddd_advanced_core.sagas.record import (
     StoredMessage,
 )
 from cqrs_ddd_advanced_core.scheduling.command_names import command_type_of
+from cqrs_ddd_core.cqrs.context import get_causation_id
 from cqrs_ddd_core.ports import IMessageCodec, OutboxMessage
 from cqrs_ddd_core.primitives.clock import utc_now
 
@@ -67,8 +68,13 @@ class SagaMove:
 
     @property
     def is_open(self) -> bool:
-        """Whether events still lead it anywhere."""
+        """Whether events lead it on."""
         return self.status in ACTIVE and not self.record.is_completing
+
+    @property
+    def listens(self) -> bool:
+        """Whether events lead it on, or may do so when a person has let it go on."""
+        return self.is_open or (self.status is SagaStatus.FAILED and not self.record.is_completing)
 
     def result(self) -> SagaInstance:
         """Return the saga as it is to be saved."""
@@ -145,7 +151,7 @@ class SagaMove:
                 partition_key=f"saga/{self.saga.saga_id}",
                 occurred_at=self.now,
                 correlation_id=self.saga.correlation_id,
-                causation_id=self.saga.saga_id,
+                causation_id=get_causation_id(),
                 tenant_id=self.saga.tenant_id,
                 headers={SAGA_ID: self.saga.saga_id, COMMAND_TYPE: stored.name},
             )

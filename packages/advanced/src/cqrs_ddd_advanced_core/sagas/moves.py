@@ -11,7 +11,7 @@ from cqrs_ddd_advanced_core.sagas.instance import SagaInstance, SagaKind
 from cqrs_ddd_advanced_core.sagas.move import SagaMove
 from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository
 from cqrs_ddd_core.cqrs.concurrency import CriticalSection
-from cqrs_ddd_core.cqrs.context import get_correlation_id, get_tenant_id
+from cqrs_ddd_core.cqrs.context import get_tenant_id
 from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
 from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import ILockStrategy, IMessageCodec, IOutboxStorage
@@ -78,7 +78,13 @@ class SagaMoves:
                 return
 
     async def begin_or_find(
-        self, definition: SagaDefinition, key: str, event_id: str, *, starts: bool
+        self,
+        definition: SagaDefinition,
+        key: str,
+        event_id: str,
+        *,
+        starts: bool,
+        correlation_id: str | None,
     ) -> SagaMove | None:
         """Return the saga with this key, a new one if need be; None where there is nothing to do.
 
@@ -89,21 +95,21 @@ class SagaMoves:
         if saga is not None:
             if await self._repository.was_handled(saga.saga_id, event_id):
                 return None
-            return SagaMove(definition, saga, self._codec)
-        if not starts:
+        elif starts:
+            now = utc_now()
+            saga = SagaInstance(
+                saga_id=new_id(),
+                saga_type=definition.name,
+                kind=SagaKind.EVENT_DRIVEN,
+                key=key,
+                correlation_id=correlation_id,
+                tenant_id=tenant_id,
+                created_at=now,
+                updated_at=now,
+            )
+        else:
             _log.debug("event %s finds no saga %r with key %r", event_id, definition.name, key)
             return None
-        now = utc_now()
-        saga = SagaInstance(
-            saga_id=new_id(),
-            saga_type=definition.name,
-            kind=SagaKind.EVENT_DRIVEN,
-            key=key,
-            correlation_id=get_correlation_id(),
-            tenant_id=tenant_id,
-            created_at=now,
-            updated_at=now,
-        )
         return SagaMove(definition, saga, self._codec)
 
     async def find(self, saga_id: str) -> SagaMove | None:

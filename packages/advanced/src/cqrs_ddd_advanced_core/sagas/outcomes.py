@@ -91,7 +91,7 @@ def _is_tried_again(move: SagaMove, sending: Sending) -> bool:
 async def wake(move: SagaMove, at: datetime) -> None:
     """Do what is due at ``at``, and what a person has asked for by changing what is stored."""
     if move.status is SagaStatus.COMPENSATING and not move.record.is_undoing:
-        move.undo(move.error or COMPENSATED_BY_HAND)
+        move.undo(COMPENSATED_BY_HAND)
     elif move.status is SagaStatus.COMPENSATING:
         move.undo_next()
         latest = [each.sending for each in move.record.compensations[-1:]]

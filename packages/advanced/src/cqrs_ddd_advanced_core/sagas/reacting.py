@@ -17,8 +17,8 @@ async def take(move: SagaMove, event_id: str, event: object, reaction: Reaction)
     """
     await replay(move)
     name = _name_of(reaction)
-    if not move.is_open or reaction.step in move.record.entered:
-        why = "late" if not move.is_open else "the step has been entered already"
+    if not move.listens or reaction.step in move.record.entered:
+        why = "late" if not move.listens else "the step has been entered already"
         move.note(SagaAction.EVENT, SagaOutcome.SKIPPED, name, message_id=event_id, error=why)
     elif _is_ready(move, reaction):
         await _react(move, event_id, event, reaction)
@@ -52,8 +52,9 @@ async def replay(move: SagaMove) -> None:
 
 
 def _is_ready(move: SagaMove, reaction: Reaction) -> bool:
-    is_awake = move.status is SagaStatus.RUNNING or reaction.acts_while_suspended
-    return is_awake and set(move.record.entered).issuperset(reaction.after or ())
+    is_suspended = move.status is SagaStatus.SUSPENDED
+    is_heard = reaction.acts_while_suspended if is_suspended else move.is_open
+    return is_heard and set(move.record.entered).issuperset(reaction.after or ())
 
 
 async def _react(move: SagaMove, event_id: str, event: object, reaction: Reaction) -> None:
