@@ -16,11 +16,17 @@ from cqrs_ddd_advanced_core.sagas.instance import (
     SagaOutcome,
     SagaStatus,
 )
+from cqrs_ddd_advanced_core.sagas.memory import InMemorySagaRepository
+from cqrs_ddd_advanced_core.sagas.operations import SagaOperations
 from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository, SagaFilter
+from cqrs_ddd_advanced_core.sagas.runner import ISagaRunner
+from cqrs_ddd_advanced_core.sagas.worker import SagaRecoveryWorker
 
 __all__ = [
     "ISagaRepository",
+    "ISagaRunner",
     "IllegalSagaTransitionError",
+    "InMemorySagaRepository",
     "JournalEntry",
     "SagaAction",
     "SagaConfigurationError",
@@ -31,6 +37,8 @@ __all__ = [
     "SagaKind",
     "SagaLeaseLostError",
     "SagaNotFoundError",
+    "SagaOperations",
     "SagaOutcome",
+    "SagaRecoveryWorker",
     "SagaStatus",
 ]
