@@ -31,7 +31,7 @@ async def bounded(
         lost_error: what is raised then.
     """
     task = asyncio.create_task(work)
-    stops = {asyncio.create_task(lost.wait()): lost_error}
+    stops: dict[asyncio.Task[Any], Exception] = {asyncio.create_task(lost.wait()): lost_error}
     for seconds, error in limits.items():
         stops[asyncio.create_task(current_clock().sleep(seconds))] = error
     try:

@@ -59,6 +59,6 @@ def idempotency_key(saga_id: str, step: str, action: SagaAction) -> str:
 
     Example:
         >>> idempotency_key("s-1", "charge", SagaAction.ACT)
-        '4a28b9d1-7a44-5ab3-a8b9-0f3f3c8c7f5c'
+        '6d608ac9-f61e-502a-ac4b-4b0c42add236'
     """
     return str(uuid.uuid5(_NAMESPACE, to_json([saga_id, step, action.value]).decode()))

@@ -6,9 +6,9 @@ from typing import Any
 
 from cqrs_ddd_advanced_core.orchestration.context import is_context_type
 from cqrs_ddd_advanced_core.orchestration.plan import StepKind
+from cqrs_ddd_advanced_core.orchestration.records import FALLBACK_SUFFIX
 from cqrs_ddd_advanced_core.orchestration.step import Fallback, ParallelSteps, Step, has_method
 
-FALLBACK_SUFFIX = " (fallback)"
 LONGEST_NAME = 100
 """Characters that a step's or a saga's name may have."""
 
@@ -78,11 +78,11 @@ def _order_problems(steps: list[Step[Any]]) -> Iterable[str]:
 
 def _parallel_problems(steps: Sequence[Any]) -> Iterable[str]:
     for each in steps:
+        members = _members(each)
         if not isinstance(each, ParallelSteps):
             continue
-        members: tuple[Step[Any], ...] = each.steps
         names = ", ".join(repr(step.name) for step in members)
-        if len(members) < 2:
+        if not members[1:]:
             yield f"ParallelSteps({names}) has nothing to do side by side; give it two steps."
         if any(step.kind is StepKind.PIVOT for step in members):
             yield f"A pivot cannot be done side by side with other steps: {names}."
@@ -100,6 +100,8 @@ def _step_problems(step: Step[Any]) -> Iterable[str]:
             yield f"{step.name!r} is tried until it is done, so its fallback would never act."
         if not step.handler.failures:
             yield f"{step.name!r} has a fallback for no failure; say which, such as TimeoutError."
+        if (step.handler.breaker is None) != (step.handler.circuit is None):
+            yield f"{step.name!r} needs both a breaker and a circuit's name, or neither."
     needs_compensate = step.compensates and step.kind is StepKind.COMPENSATABLE
     for handler in handlers:
         if not has_method(handler, "act"):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cqrs_ddd_advanced_core.orchestration.checks import FALLBACK_SUFFIX
 from cqrs_ddd_advanced_core.orchestration.plan import (
     Bind,
     Carry,
@@ -13,6 +12,7 @@ from cqrs_ddd_advanced_core.orchestration.plan import (
     StepKind,
     Variant,
 )
+from cqrs_ddd_advanced_core.orchestration.records import FALLBACK_SUFFIX
 from cqrs_ddd_advanced_core.orchestration.step import (
     Fallback,
     ParallelSteps,
@@ -30,7 +30,6 @@ def compiled(
     steps: Sequence[Step[Any] | ParallelSteps[Any]],
     retry: RetryPolicy,
     compensation_retry: RetryPolicy,
-    saga: str,
 ) -> Plan:
     """Return the plan of these steps."""
     return Plan(
@@ -69,7 +68,7 @@ def _variant(
 ) -> Variant:
     bind = method_of(handler, "act")
     if guarded_by is not None:
-        bind = _guarded(bind, guarded_by, guarded_by.circuit or step.name)
+        bind = _guarded(bind, guarded_by)
     forward = PlannedAction(
         label=SagaAction.ACT,
         step=name,
@@ -94,10 +93,10 @@ def _variant(
     return Variant(forward=forward, backward=backward if is_undone else None, failures=failures)
 
 
-def _guarded(bind: Bind, fallback: Fallback[Any], circuit: str) -> Bind:
+def _guarded(bind: Bind, fallback: Fallback[Any]) -> Bind:
     """Return what finds the primary, with each attempt told to the circuit breaker."""
-    breaker = fallback.breaker
-    if breaker is None:
+    breaker, circuit = fallback.breaker, fallback.circuit
+    if breaker is None or circuit is None:
         return bind
 
     async def bind_guarded(scope: IHandlerScope) -> Carry:

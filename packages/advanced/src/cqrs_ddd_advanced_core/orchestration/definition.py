@@ -122,7 +122,7 @@ class Orchestration(PlannedSaga[C]):
         super().__init__(
             name,
             context,
-            compiled(self.steps, retry, compensation_retry, name),
+            compiled(self.steps, retry, compensation_retry),
             version=version,
             deadline=deadline,
             accepts_changes=accepts_changes,

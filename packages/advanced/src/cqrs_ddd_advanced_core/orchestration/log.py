@@ -41,9 +41,8 @@ class SagaLog:
         self, repository: ISagaRepository, saga: SagaInstance, journal: Sequence[JournalEntry]
     ) -> None:
         self._repository, self.saga = repository, saga
-        data: dict[str, Any] = from_json(saga.data)
-        self.fields: Fields = data["context"]
-        self.outline: Outline = data["steps"]
+        self.fields = stored_fields(saga)
+        self.outline: Outline = from_json(saga.data)["steps"]
         self._records = Records(journal)
         self._records.interrupt()
         self._lock = asyncio.Lock()
@@ -51,6 +50,10 @@ class SagaLog:
     def record_of(self, action: PlannedAction) -> ActionRecord:
         """Return how far an action has come."""
         return self._records.of(action.label, action.step)
+
+    def begun(self) -> set[str]:
+        """Return the names of the steps that have been begun, as an outline has them."""
+        return self._records.begun()
 
     @property
     def lost_error(self) -> SagaLeaseLostError:
@@ -110,6 +113,11 @@ def encoded(fields: Fields, outline: Outline) -> bytes:
     return to_json({"context": fields, "steps": outline})
 
 
+def stored_fields(saga: SagaInstance) -> Fields:
+    """Return the context that is stored with a saga."""
+    return from_json(saga.data)["context"]
+
+
 def entry_of(
     action: PlannedAction,
     outcome: SagaOutcome,
@@ -140,6 +148,17 @@ def timeout_entry(step: str, error: str) -> JournalEntry:
         action=SagaAction.TIMEOUT,
         outcome=SagaOutcome.FAILED,
         step=step,
+        error=error,
+        at=utc_now(),
+    )
+
+
+def refusal_entry(error: str) -> JournalEntry:
+    """Return an entry that says that a saga is not compensated although a person wants it."""
+    return JournalEntry(
+        number=0,
+        action=SagaAction.COMPENSATE,
+        outcome=SagaOutcome.SKIPPED,
         error=error,
         at=utc_now(),
     )

@@ -76,6 +76,8 @@ class Performer:
         """
         record = self._log.record_of(action)
         while not record.is_done:
+            if self._lost.is_set():
+                raise self._log.lost_error
             if guidance.is_dropped():
                 return Ending(action=action, kind=EndingKind.DROPPED)
             decide_by = guidance.decide_by()
@@ -122,7 +124,7 @@ class Performer:
             work = self._work(action, call, before, is_in_doubt=is_in_doubt)
             result, context = await self._bounded(action, work, guidance)
             if not record.is_done:  # else it has written that down together with its effect
-                await self._completed(action, call.attempt, before, context, guidance)
+                await self._completed(action, call.attempt, before, context, guidance=guidance)
         except SagaLeaseLostError as error:
             if error.saga_id == self._log.saga.saga_id:
                 raise
@@ -149,7 +151,7 @@ class Performer:
                 )
             scope = current_scope() if uow is None else None
             uow = scope.uow if scope is not None else uow
-            await self._completed(action, attempt, before, context, guidance, uow)
+            await self._completed(action, attempt, before, context, guidance=guidance, uow=uow)
 
         key = idempotency_key(saga_id, action.step, action.label)
         return StepCall(
@@ -182,9 +184,7 @@ class Performer:
         if decide_by is not None:
             seconds = max(0.0, (decide_by - utc_now()).total_seconds())
             limits[seconds] = SagaDeadlineError(self._log.saga.saga_id, decide_by)
-        return await bounded(
-            work, limits=limits, lost=self._lost, lost_error=self._log.lost_error
-        )
+        return await bounded(work, limits=limits, lost=self._lost, lost_error=self._log.lost_error)
 
     # -- what has come of it --------------------------------------------------------------------
 
@@ -194,6 +194,7 @@ class Performer:
         attempt: int,
         before: Fields,
         context: Any,
+        *,
         guidance: Guidance,
         uow: IUnitOfWork | None = None,
     ) -> None:

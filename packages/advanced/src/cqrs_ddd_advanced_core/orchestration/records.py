@@ -9,6 +9,14 @@ from pydantic_core import from_json
 
 from cqrs_ddd_advanced_core.sagas.instance import JournalEntry, SagaAction, SagaOutcome
 
+FALLBACK_SUFFIX = " (fallback)"
+"""What the journal adds to a step's name where its fallback does it."""
+
+
+def name_in_outline(action: SagaAction, step: str) -> str:
+    """Return the name of what a step does, where it has to be done in several ways."""
+    return f"{action.value} {step}"
+
 
 @dataclass(slots=True)
 class ActionRecord:
@@ -86,6 +94,15 @@ class Records:
     def of(self, action: SagaAction, step: str) -> ActionRecord:
         """Return the record of one action of one step."""
         return self._records.setdefault((action, step), ActionRecord())
+
+    def begun(self) -> set[str]:
+        """Return the names of the steps that have been begun, as an outline has them."""
+        begun = [key for key, record in self._records.items() if record.attempts]
+        return {
+            name
+            for action, step in begun
+            for name in (step.removesuffix(FALLBACK_SUFFIX), name_in_outline(action, step))
+        }
 
     def interrupt(self) -> None:
         """Whoever ran the saga runs it no more."""

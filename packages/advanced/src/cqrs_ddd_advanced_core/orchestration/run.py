@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from cqrs_ddd_advanced_core.orchestration.definition import PlannedSaga
 from cqrs_ddd_advanced_core.orchestration.ending import Ending, EndingKind, Guidance
 from cqrs_ddd_advanced_core.orchestration.errors import SagaDeadlineError
-from cqrs_ddd_advanced_core.orchestration.log import SagaLog, timeout_entry
+from cqrs_ddd_advanced_core.orchestration.log import SagaLog, refusal_entry, timeout_entry
 from cqrs_ddd_advanced_core.orchestration.performing import Performer
 from cqrs_ddd_advanced_core.orchestration.plan import (
     PlannedAction,
@@ -46,7 +45,8 @@ class PlanRun:
     async def results(self) -> AsyncGenerator[StepResult]:
         """Do, or undo, one step after another, and tell of each that has ended."""
         if self._status is SagaStatus.COMPENSATING and self._has_decided():
-            await self._log.write_on(self._definition, SagaStatus.RUNNING)
+            refusal = f"{self._definition.saga_type!r} has decided, so nothing is undone any more"
+            await self._log.write(refusal_entry(refusal), status=SagaStatus.RUNNING)
         if self._status is SagaStatus.RUNNING:
             async for result in self._forward():
                 yield result
@@ -78,6 +78,8 @@ class PlanRun:
                 return
             if self._status is not SagaStatus.RUNNING:
                 return
+        if self._status is SagaStatus.RUNNING:  # everything had been done by other steps
+            await self._log.write(**self._completion())
 
     async def _turned_back(self, step: PlannedStep) -> bool:
         """Whether time was over before the decision, which beginning with ``step`` is."""
@@ -145,9 +147,7 @@ class PlanRun:
         elif step.kind is StepKind.COMPENSATABLE or not self._may_be_decided():
             await self._log.write(ending.entry, status=SagaStatus.COMPENSATING, error=error)
         else:
-            await self._log.write(
-                ending.entry, status=SagaStatus.FAILED, error=error, **FINISHED
-            )
+            await self._log.write(ending.entry, status=SagaStatus.FAILED, error=error, **FINISHED)
 
     def _forward_guidance(self, step: PlannedStep, *, is_alone: bool) -> Guidance:
         def decide_by() -> datetime | None:
@@ -160,8 +160,7 @@ class PlanRun:
             others = (each for each in self._plan.steps if each is not step)
             if self._status is not SagaStatus.RUNNING or not all(map(self._is_done, others)):
                 return {}
-            done = {"status": SagaStatus.COMPLETED, "finished_at": utc_now(), "error": None}
-            return {**done, **FINISHED}
+            return self._completion()
 
         return Guidance(
             decide_by=decide_by,
@@ -170,6 +169,10 @@ class PlanRun:
             is_alone=is_alone,
             is_cut=step.kind is StepKind.COMPENSATABLE,
         )
+
+    def _completion(self) -> dict[str, Any]:
+        done = {"status": SagaStatus.COMPLETED, "finished_at": utc_now(), "error": None}
+        return {**done, **FINISHED}
 
     # -- the decision ---------------------------------------------------------------------------
 
@@ -235,13 +238,9 @@ class PlanRun:
         """Write down that the saga is undone, or that a person has to see to the rest of it."""
         problems = [action.step for action in failed]
         if self._may_be_decided():
-            problems += [
-                step.name for step in self._plan.steps if step.kind is StepKind.PIVOT
-            ]
+            problems += [step.name for step in self._plan.steps if step.kind is StepKind.PIVOT]
         if not problems:
-            await self._log.write(
-                status=SagaStatus.COMPENSATED, finished_at=utc_now(), **FINISHED
-            )
+            await self._log.write(status=SagaStatus.COMPENSATED, finished_at=utc_now(), **FINISHED)
             return
         names = ", ".join(dict.fromkeys(problems))
         error = f"Not undone: {names}. {self._log.saga.error or ''}".strip()

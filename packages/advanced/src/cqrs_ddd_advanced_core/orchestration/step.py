@@ -65,7 +65,7 @@ class Fallback(Generic[C]):
             or when the circuit is open.
         failures: what the fallback steps in for; other errors fail the step.
         breaker: keeps count of the primary's failures, and spares it while its circuit is open.
-        circuit: the circuit's name; the step's name without one.
+        circuit: the circuit's name: what the primary calls, such as the payment provider.
     """
 
     primary: StepHandlerOf[C]
