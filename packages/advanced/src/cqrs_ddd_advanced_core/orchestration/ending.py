@@ -31,6 +31,7 @@ class Ending:
         kind: how.
         result: what it returned.
         error: what it failed with; None when that happened in an earlier run.
+        in_doubt: whether its effect may be there although it failed.
         entry: what is to be written about that.
         again_at: when it is to be tried again.
     """
@@ -39,6 +40,7 @@ class Ending:
     kind: EndingKind
     result: Any = None
     error: Exception | None = None
+    in_doubt: bool = False
     entry: JournalEntry | None = None
     again_at: datetime | None = None
 

@@ -244,7 +244,9 @@ def _failed(
         data={"in_doubt": in_doubt},
         error=described(error),
     )
-    return Ending(action=action, kind=EndingKind.FAILED, error=error, entry=entry)
+    return Ending(
+        action=action, kind=EndingKind.FAILED, error=error, in_doubt=in_doubt, entry=entry
+    )
 
 
 def _is_exhausted(action: PlannedAction, failures: int, *, in_doubt: bool) -> bool:

@@ -144,7 +144,7 @@ class PlanRun:
         error = self._log.saga.error if ending.entry is None else ending.entry.error
         if self._status is SagaStatus.COMPENSATING:  # something beside it has failed first
             await self._log.write(ending.entry)
-        elif step.kind is StepKind.COMPENSATABLE or not self._may_be_decided():
+        elif step.kind is StepKind.COMPENSATABLE or not (self._has_decided() or ending.in_doubt):
             await self._log.write(ending.entry, status=SagaStatus.COMPENSATING, error=error)
         else:
             await self._log.write(ending.entry, status=SagaStatus.FAILED, error=error, **FINISHED)
