@@ -11,6 +11,7 @@ from cqrs_ddd_advanced_core.sagas import (
     SagaAction,
     SagaInstance,
     SagaOutcome,
+    SagaStatus,
 )
 from cqrs_ddd_core import IUnitOfWork, RetryPolicy
 from cqrs_ddd_core.testing import ManualClock
@@ -24,12 +25,16 @@ def attempts(number: int) -> RetryPolicy:
     return RetryPolicy(max_attempts=number, base_delay=0.0, max_delay=0.0)
 
 
-class Killed(BaseException):  # noqa: N818 - nobody is to handle it
+class Killed(BaseException):
     """The process is no more."""
 
 
 class Refused(Exception):  # noqa: N818 - the business says so
     """A step is refused; it has no effect."""
+
+
+class Declined(Exception):  # noqa: N818 - the business says so
+    """A step is refused for good; it has no effect."""
 
 
 @dataclass
@@ -69,8 +74,8 @@ class World:
 class Scripted:
     """A step that does in each attempt what its script says, and works when that has ended.
 
-    ``ok``, ``refuse`` (no effect; unless it is there), ``time out`` (with its effect), ``lose`` (times out without),
-    ``die`` (before its effect) and ``die late`` (behind it).
+    ``ok``, ``refuse`` and ``decline`` (no effect, unless it is there already), ``time out`` (with
+    its effect), ``lose`` (times out without), ``die`` (before its effect), ``die late`` (behind).
     """
 
     def __init__(
@@ -105,8 +110,8 @@ class Scripted:
         for look in self.on_call:
             look(call)
         turn = next(self._scripts[call.action], "ok")
-        if turn == "refuse" and what not in self.world.effects:
-            raise Refused(call.step)
+        if turn in {"refuse", "decline"} and what not in self.world.effects:
+            raise (Refused if turn == "refuse" else Declined)(call.step)
         if turn == "lose":
             raise TimeoutError(call.step)
         if turn == "die":
@@ -116,6 +121,37 @@ class Scripted:
             raise TimeoutError(call.step)
         if turn == "die late":
             raise Killed
+
+
+FORWARD = {SagaAction.ACT, SagaAction.TRY, SagaAction.CONFIRM}
+
+
+class WatchedRepository(InMemorySagaRepository):
+    """Keeps sagas, and notes what must never be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+
+    async def save(
+        self,
+        saga: SagaInstance,
+        journal: Sequence[JournalEntry] = (),
+        uow: IUnitOfWork | None = None,
+        *,
+        release: bool = False,
+    ) -> SagaInstance:
+        before = await self.find(saga.saga_id)
+        saved = await super().save(saga, journal, uow, release=release)
+        if before is not None and before.status is not SagaStatus.RUNNING:
+            if saga.status in {SagaStatus.RUNNING, SagaStatus.COMPLETED}:
+                self.problems.append(f"{before.status} to {saga.status}")
+            self.problems += [
+                f"{entry.action} {entry.step} begun while {before.status}"
+                for entry in journal
+                if entry.action in FORWARD and entry.outcome is SagaOutcome.STARTED
+            ]
+        return saved
 
 
 class MortalRepository:

@@ -17,16 +17,18 @@ from cqrs_ddd_advanced_core.orchestration import (
     StepFunctions,
     StepKind,
 )
-from cqrs_ddd_advanced_core.sagas import InMemorySagaRepository, SagaAction, SagaStatus
+from cqrs_ddd_advanced_core.sagas import SagaAction, SagaStatus
 from cqrs_ddd_advanced_core.tcc import TCC, TCCPhase, TCCStep, phases_of
 from cqrs_ddd_core import use_clock
 from cqrs_ddd_core.testing import ManualClock
 
 from .orchestrating import (
+    Declined,
     Killed,
     MortalRepository,
     Scripted,
     Trail,
+    WatchedRepository,
     World,
     attempts,
     is_done,
@@ -34,7 +36,7 @@ from .orchestrating import (
 )
 
 TURNS = st.lists(
-    st.sampled_from(["ok", "refuse", "time out", "lose", "die", "die late"]), max_size=4
+    st.sampled_from(["ok", "refuse", "decline", "time out", "lose", "die", "die late"]), max_size=4
 )
 DEATHS = st.lists(st.none() | st.tuples(st.integers(0, 12), st.booleans()), max_size=5)
 
@@ -77,7 +79,7 @@ class Checked:
 
     def __init__(self, case: Case) -> None:
         self.case, self.world = case, World()
-        self.repository = InMemorySagaRepository()
+        self.repository = WatchedRepository()
         self.problems: list[str] = []
         self.kinds: dict[str, StepKind] = {}
         self.is_back = False
@@ -121,7 +123,7 @@ class Checked:
         return await self.repository.find("s")
 
     def check_keys(self) -> None:
-        assert self.problems == []
+        assert self.problems + self.repository.problems == []
         assert all(len(keys) == 1 for keys in self.world.keys.values()), "one key an action"
 
 
@@ -135,6 +137,7 @@ async def test_wherever_it_dies_all_is_done_or_all_is_undone_and_nothing_twice(c
             CLASSES[turns[0]](
                 f"{number}{'abc'[place]}",
                 side_by_side(checked, number, place, turns, is_alone=len(stage) == 1),
+                give_up_on=() if turns[0] is StepKind.RETRIABLE else (Declined,),
             )
             for place, turns in enumerate(stage)
         ]
@@ -192,7 +195,13 @@ async def test_all_reservations_become_firm_or_all_are_cancelled(
             await scripted.act(Trail(), call)
 
         steps.append(
-            TCCStep("abc"[place], try_=try_, confirm=scripted.confirm, cancel=scripted.cancel)
+            TCCStep(
+                "abc"[place],
+                try_=try_,
+                confirm=scripted.confirm,
+                cancel=scripted.cancel,
+                give_up_on=(Declined,),
+            )
         )
     instantly = attempts(max_attempts)
     tcc = TCC("s", Trail, steps, in_order=in_order, retry=instantly, settlement_retry=instantly)

@@ -1,7 +1,7 @@
 """A saga in the hands of whoever runs it: what is stored of it, and what is written next."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,21 +67,25 @@ class SagaLog:
         changed: Fields | None = None,
         uow: IUnitOfWork | None = None,
         release: bool = False,
+        unless: Callable[[], bool] = lambda: False,
         **changes: Any,
-    ) -> None:
-        """Write down what has happened.
+    ) -> bool:
+        """Write down what has happened, and return whether that was done.
 
         Args:
             entry: what is added to the journal; its number is given here.
             changed: fields of the context that are other now.
             uow: the unit of work to join.
             release: whether the lease ends with this.
+            unless: whether nothing is to be written any more, behind what others have written.
             **changes: attributes of the saga that are other now.
 
         Raises:
             SagaLeaseLostError: somebody else goes on with the saga, or has moved it.
         """
         async with self._lock:
+            if unless():
+                return False
             fields = {**self.fields, **(changed or {})}
             if changed:
                 changes["data"] = encoded(fields, self.outline)
@@ -106,6 +110,7 @@ class SagaLog:
                 await take_in()
             else:
                 uow.on_commit(take_in)
+            return True
 
 
 def encoded(fields: Fields, outline: Outline) -> bytes:

@@ -115,11 +115,13 @@ class Performer:
         """Make one attempt; return how the action has ended, None when it goes on."""
         is_in_doubt, before = record.in_doubt, self._log.fields
         call = self._call_of(action, record, guidance, before)
-        await self._log.write(
+        if not await self._log.write(
             entry_of(action, SagaOutcome.STARTED, call.attempt, key=call.idempotency_key),
+            unless=guidance.is_dropped,
             step=action.step,
             attempts=call.attempt,
-        )
+        ):
+            return None
         try:
             work = self._work(action, call, before, is_in_doubt=is_in_doubt)
             result, context = await self._bounded(action, work, guidance)
