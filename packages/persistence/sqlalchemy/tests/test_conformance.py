@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, select
 
 from cqrs_ddd_advanced_core.testing import (
     BackgroundJobRepositoryConformance,
+    SagaRepositoryConformance,
     UndoTokenRepositoryConformance,
 )
 from cqrs_ddd_core import repository
@@ -36,6 +37,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyProjectionStorage,
     SQLAlchemyReadModel,
     SQLAlchemyRepository,
+    SQLAlchemySagaRepository,
     SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
@@ -135,6 +137,14 @@ class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
         jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
         await create_schema(sql.engine, jobs)
         return jobs
+
+
+class TestSQLAlchemySagaRepository(SagaRepositoryConformance):
+    @pytest.fixture
+    async def sagas(self, sql: Sql) -> SQLAlchemySagaRepository:
+        sagas = SQLAlchemySagaRepository(sql.session_factory)
+        await create_schema(sql.engine, sagas)
+        return sagas
 
 
 class TestSQLAlchemyUndoTokenRepository(UndoTokenRepositoryConformance):

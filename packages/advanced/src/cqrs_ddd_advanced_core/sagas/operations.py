@@ -15,16 +15,16 @@ from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository
 from cqrs_ddd_core.ports import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
 
-_FORWARD = {
+_FORWARD: dict[SagaStatus, SagaStatus] = {
     SagaStatus.RUNNING: SagaStatus.RUNNING,
     SagaStatus.FAILED: SagaStatus.RUNNING,
     SagaStatus.COMPENSATING: SagaStatus.COMPENSATING,
     SagaStatus.COMPENSATION_FAILED: SagaStatus.COMPENSATING,
 }
-_BACKWARD = dict.fromkeys(
+_BACKWARD: dict[SagaStatus, SagaStatus] = dict.fromkeys(
     (SagaStatus.RUNNING, SagaStatus.SUSPENDED, SagaStatus.FAILED), SagaStatus.COMPENSATING
 )
-_AWAKE = {SagaStatus.SUSPENDED: SagaStatus.RUNNING}
+_AWAKE: dict[SagaStatus, SagaStatus] = {SagaStatus.SUSPENDED: SagaStatus.RUNNING}
 
 
 class SagaOperations:
@@ -117,7 +117,7 @@ was, or was purged.
         self,
         saga_id: str,
         wanted: str,
-        moves: "dict[SagaStatus, SagaStatus]",
+        moves: dict[SagaStatus, SagaStatus],
         reason: str,
         uow: IUnitOfWork | None,
     ) -> SagaInstance:

@@ -23,6 +23,7 @@ from cqrs_ddd_persistence_sqlalchemy.projections import (
     document_table,
 )
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
+from cqrs_ddd_persistence_sqlalchemy.sagas import SQLAlchemySagaRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
@@ -45,6 +46,7 @@ __all__ = [
     "SQLAlchemyProjectionStorage",
     "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
+    "SQLAlchemySagaRepository",
     "SQLAlchemySnapshotStore",
     "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",

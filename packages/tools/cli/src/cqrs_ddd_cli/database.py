@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import ISagaRepository
 from cqrs_ddd_cli.application import IOperableOutbox
 from cqrs_ddd_cli.errors import TroubleError, UsageError
 from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
@@ -65,6 +66,19 @@ async def jobs_at(url: str, table: str) -> AsyncGenerator[IBackgroundJobReposito
 
         _check_table(table, await _tables_in(engine))
         yield SQLAlchemyBackgroundJobRepository(create_session_factory(engine), table=table)
+
+
+@asynccontextmanager
+async def sagas_at(url: str, table: str) -> AsyncGenerator[ISagaRepository]:
+    """Yield the sagas in the table ``table`` of the database at ``url``."""
+    async with _engine_for(url) as engine:
+        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
+            SQLAlchemySagaRepository,
+            create_session_factory,
+        )
+
+        _check_table(table, await _tables_in(engine))
+        yield SQLAlchemySagaRepository(create_session_factory(engine), table=table)
 
 
 @asynccontextmanager

@@ -8,16 +8,25 @@ from typing import Annotated
 import typer
 
 from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import ISagaRepository
 from cqrs_ddd_cli.application import (
     HasEventStore,
     HasInbox,
     HasJobs,
     HasOutbox,
     HasProjections,
+    HasSagas,
     HasTimers,
     IOperableOutbox,
 )
-from cqrs_ddd_cli.database import events_at, inbox_at, jobs_at, outbox_at, projections_at
+from cqrs_ddd_cli.database import (
+    events_at,
+    inbox_at,
+    jobs_at,
+    outbox_at,
+    projections_at,
+    sagas_at,
+)
 from cqrs_ddd_cli.errors import UsageError
 from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
 from cqrs_ddd_core.runtime import open_reference
@@ -52,6 +61,7 @@ ProjectionTable = Annotated[
 InboxTable = Annotated[str, typer.Option("--table", help="The inbox's table, with --database.")]
 
 JobTable = Annotated[str, typer.Option("--table", help="The jobs' table, with --database.")]
+SagaTable = Annotated[str, typer.Option("--table", help="The sagas' table, with --database.")]
 TimerTable = Annotated[str, typer.Option("--table", help="The timers' table, with --database.")]
 
 
@@ -132,6 +142,16 @@ class Target:
             yield application.timers
 
     @asynccontextmanager
+    async def sagas(self) -> AsyncGenerator[ISagaRepository]:
+        """Open the sagas."""
+        if self.app is None:
+            async with sagas_at(self.database or "", self.table) as repository:
+                yield repository
+            return
+        async with open_reference(self.app, _has_sagas, "an application with sagas") as application:
+            yield application.sagas
+
+    @asynccontextmanager
     async def events(self, table: str | None = None) -> AsyncGenerator[IEventStore]:
         """Open the event store; in a database, in ``table`` or the one that was named."""
         if self.app is None:
@@ -167,6 +187,10 @@ def _has_jobs(found: object) -> bool:
 
 def _has_timers(found: object) -> bool:
     return isinstance(found, HasTimers)
+
+
+def _has_sagas(found: object) -> bool:
+    return isinstance(found, HasSagas)
 
 
 def _has_events(found: object) -> bool:
