@@ -14,7 +14,13 @@ LONG = 120.0  # seconds; a loaded machine is slow
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["__main__", "tests.relay.child", "tests.delivery.child", "tests.delivery.relaying"]
+    [
+        "__main__",
+        "tests.relay.child",
+        "tests.delivery.child",
+        "tests.delivery.relaying",
+        "tests.orchestration.child",
+    ]
 )
 _parent: list[Connection] = []
 
