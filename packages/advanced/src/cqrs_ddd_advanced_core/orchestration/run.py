@@ -131,7 +131,8 @@ class PlanRun:
                     return ending
                 await self._log.write(ending.entry)
             if way.backward is not None and self._is_to_undo(way):
-                undone = await self._performer.perform(way.backward, guidance)
+                undoing = Guidance(is_dropped=guidance.is_dropped, is_alone=is_alone)
+                undone = await self._performer.perform(way.backward, undoing)
                 if undone.kind is not EndingKind.DONE:
                     return undone
         raise AssertionError(step.name)  # the last way always returns

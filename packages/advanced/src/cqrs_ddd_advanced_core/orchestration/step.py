@@ -24,7 +24,7 @@ class IStepHandler(Protocol[C_contra]):
     attempt was interrupted or timed out, it answers with a bool, and may complete the context.
     """
 
-    async def act(self, context: C_contra, call: StepCall) -> Any:
+    async def act(self, context: C_contra, call: StepCall, /) -> Any:
         """Do the step.
 
         What it changes in the context, or a new context that it returns, is what the next step
@@ -34,7 +34,7 @@ class IStepHandler(Protocol[C_contra]):
         ...
 
 
-class StepFunctions(NamedTuple):
+class StepFunctions(NamedTuple, Generic[C]):
     """A step's handler made of functions.
 
     Attributes:
@@ -43,12 +43,12 @@ class StepFunctions(NamedTuple):
         verify: tells whether it is done.
     """
 
-    act: Callable[[Any, StepCall], Awaitable[Any]]
-    compensate: Callable[[Any, StepCall], Awaitable[Any]] | None = None
-    verify: Callable[[Any, StepCall], Awaitable[bool]] | None = None
+    act: Callable[[C, StepCall], Awaitable[Any]]
+    compensate: Callable[[C, StepCall], Awaitable[Any]] | None = None
+    verify: Callable[[C, StepCall], Awaitable[bool]] | None = None
 
 
-StepHandlerOf = IStepHandler[C] | type[IStepHandler[C]]
+StepHandlerOf = IStepHandler[C] | type[IStepHandler[C]] | StepFunctions[C]
 
 
 @dataclass(frozen=True)
