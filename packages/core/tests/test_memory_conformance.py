@@ -1,6 +1,6 @@
 """The adapters in memory keep the promises of their ports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -180,17 +180,23 @@ class TestInMemoryReadModel(ReadModelConformance):
 
 class TestInMemoryCircuitBreaker(CircuitBreakerConformance):
     @pytest.fixture
-    def breaker(self) -> InMemoryCircuitBreaker:
-        return InMemoryCircuitBreaker(failure_threshold=3, recovery_time=0.05)
+    def breaker(self) -> Iterator[InMemoryCircuitBreaker]:
+        self.clock = ManualClock()
+        with use_clock(self.clock):
+            yield InMemoryCircuitBreaker(failure_threshold=3, recovery_time=30)
 
-    async def test_it_stays_open_for_its_recovery_time(self) -> None:
-        breaker = InMemoryCircuitBreaker(failure_threshold=1, recovery_time=30)
-        with use_clock(ManualClock()) as clock:
+    async def let_it_recover(self) -> None:
+        self.clock.advance(30)
+
+    async def test_it_stays_open_for_its_recovery_time(
+        self, breaker: InMemoryCircuitBreaker
+    ) -> None:
+        for _ in range(3):
             await breaker.leave(await breaker.enter("c"), failed=True)
-            clock.advance(29)
-            assert await breaker.state_of("c") is CircuitState.OPEN
-            clock.advance(1)
-            assert await breaker.state_of("c") is CircuitState.HALF_OPEN
+        self.clock.advance(29)
+        assert await breaker.state_of("c") is CircuitState.OPEN
+        self.clock.advance(1)
+        assert await breaker.state_of("c") is CircuitState.HALF_OPEN
 
     async def test_as_many_probe_it_as_may(self) -> None:
         breaker = InMemoryCircuitBreaker(failure_threshold=1, recovery_time=30, probes=2)
@@ -202,9 +208,8 @@ class TestInMemoryCircuitBreaker(CircuitBreakerConformance):
             with pytest.raises(CircuitOpenError):
                 await breaker.enter("c")
 
-    @pytest.mark.parametrize(
-        "wrong", [{"failure_threshold": 0}, {"recovery_time": 0}, {"probes": 0}]
-    )
-    def test_what_cannot_work_is_refused(self, wrong: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("wrong", ["failure_threshold", "recovery_time", "probes"])
+    def test_what_cannot_work_is_refused(self, wrong: str) -> None:
+        options: dict[str, Any] = {wrong: 0}
         with pytest.raises(ConfigurationError):
-            InMemoryCircuitBreaker(**wrong)
+            InMemoryCircuitBreaker(**options)
