@@ -1,5 +1,6 @@
 """Steps with another one that steps in, and the circuit that spares the first."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from cqrs_ddd_advanced_core.orchestration import (
 )
 from cqrs_ddd_advanced_core.sagas import SagaConfigurationError, SagaStatus
 from cqrs_ddd_core import CircuitState, InMemoryCircuitBreaker, use_clock
-from cqrs_ddd_core.testing import ManualClock
+from cqrs_ddd_core.testing import ManualClock, until
 
 from .orchestrating import (
     Killed,
@@ -164,6 +165,29 @@ async def test_an_open_circuit_spares_the_primary(
         await runner.run(trip, Trail())
         assert world.times("act", "pay") == 3
         assert await breaker.state_of("payments") is CircuitState.CLOSED
+
+
+async def test_a_primary_that_hangs_opens_the_circuit(
+    world: World, repository: WatchedRepository
+) -> None:
+    async def hang(_: Trail, call: StepCall) -> None:
+        await asyncio.Event().wait()
+
+    breaker = InMemoryCircuitBreaker(failure_threshold=1)
+    pay = Fallback(
+        StepFunctions(hang),
+        Scripted(world),
+        failures=(TimeoutError,),
+        breaker=breaker,
+        circuit="payments",
+    )
+    trip = Orchestration("trip", Trail, [Step("pay", pay, timeout=5, compensates=False)])
+    with use_clock(ManualClock()) as clock:
+        running = asyncio.create_task(OrchestrationRunner(repository, [trip]).run(trip, Trail()))
+        await until(lambda: 5.0 in clock.alarms)
+        clock.advance(5)
+        assert (await running).status is SagaStatus.COMPLETED
+        assert await breaker.state_of("payments") is CircuitState.OPEN
 
 
 async def test_a_pivot_whose_circuit_opens_while_it_is_in_doubt_does_not_fall_back(

@@ -1,7 +1,8 @@
 """Orchestrations: steps in order, streamed, tried again, undone, timed."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from cqrs_ddd_advanced_core.orchestration import (
 )
 from cqrs_ddd_advanced_core.sagas import (
     InMemorySagaRepository,
+    ISagaRunner,
     SagaAction,
     SagaConfigurationError,
     SagaExistsError,
@@ -33,6 +35,8 @@ from cqrs_ddd_advanced_core.sagas import (
     SagaStatus,
 )
 from cqrs_ddd_core import (
+    ConstructingHandlerFactory,
+    IHandlerScope,
     InMemoryUnitOfWork,
     RetryPolicy,
     current_clock,
@@ -297,7 +301,9 @@ async def test_a_compensation_that_fails_is_visible_and_the_others_are_run(
     runner = OrchestrationRunner(repository, [trip])
     result = await runner.run(trip, Trail(), saga_id="s")
     assert result.status is SagaStatus.COMPENSATION_FAILED
-    assert result.error == "Not undone: car. Refused: car"
+    assert (
+        result.error == "Not undone: car (Refused: car). It turned back because of: Refused: flight"
+    )
     assert world.times("compensate", "car") == 2
     assert world.times("compensate", "room") == 1
 
@@ -548,6 +554,21 @@ async def test_a_step_whose_unit_of_work_fails_is_not_done(
     result = await OrchestrationRunner(repository, [trip]).run(trip, Trail(), saga_id="s")
     assert result.status is SagaStatus.COMPENSATED
     assert lines(await repository.history("s")) == ["act room started", "act room failed"]
+
+
+async def test_a_step_whose_dependencies_cannot_be_ended_is_done_all_the_same(
+    world: World, repository: InMemorySagaRepository
+) -> None:
+    class Factory(ConstructingHandlerFactory):
+        @asynccontextmanager
+        async def open_scope(self) -> AsyncGenerator[IHandlerScope]:
+            yield self
+            raise Refused
+
+    trip = Orchestration("trip", Trail, [step(world, "room")])
+    runner = OrchestrationRunner(repository, [trip], handler_factory=Factory())
+    assert isinstance(runner, ISagaRunner)
+    assert (await runner.run(trip, Trail())).status is SagaStatus.COMPLETED
 
 
 # -- definitions --------------------------------------------------------------------------------

@@ -408,7 +408,9 @@ async def test_a_saga_that_began_with_other_steps_is_left_to_a_person(
         assert "accepts_changes" in (saga.error or "")
         accepting = trip_of(world, "room", "flight", "car", accepts_changes=True)
         await SagaOperations(repository).retry("s", "allowed")
-        await run_to_the_end(repository, accepting, clock)
+        dying: Any = MortalRepository(repository, dies_at=4, is_written=True)
+        await run_to_the_end(repository, accepting, clock, [dying])
+        assert dying.is_dead, "it goes on with the new steps behind the old ones' end, too"
     assert (await stored(repository)).status is SagaStatus.COMPLETED
     assert world.asked == [("act", "room"), ("act", "flight"), ("act", "car")]
 

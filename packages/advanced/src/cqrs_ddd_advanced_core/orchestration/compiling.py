@@ -1,11 +1,12 @@
 """Makes the plan of an orchestration out of its steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
+from cqrs_ddd_advanced_core.orchestration.errors import SagaDeadlineError
 from cqrs_ddd_advanced_core.orchestration.plan import (
-    Bind,
-    Carry,
     Plan,
     PlannedAction,
     PlannedStep,
@@ -20,10 +21,11 @@ from cqrs_ddd_advanced_core.orchestration.step import (
     has_method,
     method_of,
 )
+from cqrs_ddd_advanced_core.sagas.errors import SagaLeaseLostError
 from cqrs_ddd_advanced_core.sagas.instance import SagaAction
 from cqrs_ddd_core.cqrs.circuit import guarded
 from cqrs_ddd_core.middleware.retry import RetryPolicy
-from cqrs_ddd_core.ports import CircuitOpenError, IHandlerScope
+from cqrs_ddd_core.ports import CircuitOpenError
 
 
 def compiled(
@@ -66,13 +68,10 @@ def _variant(
     *,
     guarded_by: Fallback[Any] | None = None,
 ) -> Variant:
-    bind = method_of(handler, "act")
-    if guarded_by is not None:
-        bind = _guarded(bind, guarded_by)
     forward = PlannedAction(
         label=SagaAction.ACT,
         step=name,
-        bind=bind,
+        bind=method_of(handler, "act"),
         verify=method_of(handler, "verify") if has_method(handler, "verify") else None,
         retry=retry,
         until_done=step.kind is StepKind.RETRIABLE,
@@ -80,6 +79,7 @@ def _variant(
         timeout=step.timeout,
         give_up_on=(*step.give_up_on, CircuitOpenError),
         in_doubt_on=step.in_doubt_on,
+        guard=_guard_of(guarded_by),
     )
     backward = PlannedAction(
         label=SagaAction.COMPENSATE,
@@ -93,19 +93,14 @@ def _variant(
     return Variant(forward=forward, backward=backward if is_undone else None, failures=failures)
 
 
-def _guarded(bind: Bind, fallback: Fallback[Any]) -> Bind:
-    """Return what finds the primary, with each attempt told to the circuit breaker."""
-    breaker, circuit = fallback.breaker, fallback.circuit
-    if breaker is None or circuit is None:
-        return bind
-
-    async def bind_guarded(scope: IHandlerScope) -> Carry:
-        carry = await bind(scope)
-
-        async def call(context: Any, step_call: Any) -> Any:
-            async with guarded(breaker, circuit, failures=fallback.failures):
-                return await carry(context, step_call)
-
-        return call
-
-    return bind_guarded
+def _guard_of(fallback: Fallback[Any] | None) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return what tells the circuit breaker of a primary how its attempts come out."""
+    if fallback is None or fallback.breaker is None or fallback.circuit is None:
+        return nullcontext
+    return partial(
+        guarded,
+        fallback.breaker,
+        fallback.circuit,
+        failures=fallback.failures,
+        neutral=(SagaDeadlineError, SagaLeaseLostError),
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from cqrs_ddd_advanced_core.orchestration.context import Fields
-from cqrs_ddd_advanced_core.orchestration.plan import Outline, PlannedAction
+from cqrs_ddd_advanced_core.orchestration.plan import Outline, Plan, PlannedAction
 from cqrs_ddd_advanced_core.orchestration.records import ActionRecord, Records
 from cqrs_ddd_advanced_core.sagas.errors import SagaLeaseLostError
 from cqrs_ddd_advanced_core.sagas.instance import (
@@ -20,6 +20,7 @@ from cqrs_ddd_advanced_core.sagas.instance import (
 from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository
 from cqrs_ddd_core.ports import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
+from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
 
@@ -54,6 +55,17 @@ class SagaLog:
     def begun(self) -> set[str]:
         """Return the names of the steps that have been begun, as an outline has them."""
         return self._records.begun()
+
+    @property
+    def cause(self) -> str | None:
+        """Why the saga has turned back."""
+        return self._records.cause
+
+    async def adopt(self, plan: Plan) -> None:
+        """Go on with the steps of today."""
+        self.outline = plan.outline
+        data = encoded(self.fields, self.outline)
+        await self.write(definition=plan.fingerprint, data=data)
 
     @property
     def lost_error(self) -> SagaLeaseLostError:
@@ -116,6 +128,11 @@ class SagaLog:
 def encoded(fields: Fields, outline: Outline) -> bytes:
     """Return what is stored as the data of a saga."""
     return to_json({"context": fields, "steps": outline})
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error in one line that every database can hold."""
+    return described(error).replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def stored_fields(saga: SagaInstance) -> Fields:

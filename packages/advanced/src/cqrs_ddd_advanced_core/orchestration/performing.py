@@ -2,6 +2,9 @@
 
 import asyncio
 import inspect
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,16 +20,17 @@ from cqrs_ddd_advanced_core.orchestration.errors import (
     StepInterruptedError,
     StepTimeoutError,
 )
-from cqrs_ddd_advanced_core.orchestration.log import SagaLog, entry_of, timeout_entry
+from cqrs_ddd_advanced_core.orchestration.log import SagaLog, entry_of, error_text, timeout_entry
 from cqrs_ddd_advanced_core.orchestration.plan import PlannedAction
 from cqrs_ddd_advanced_core.orchestration.records import ActionRecord
 from cqrs_ddd_advanced_core.sagas.errors import SagaError, SagaLeaseLostError
 from cqrs_ddd_advanced_core.sagas.instance import SagaOutcome
 from cqrs_ddd_core.cqrs.context import with_correlation_context, with_tenant
 from cqrs_ddd_core.cqrs.scope import current_scope
-from cqrs_ddd_core.ports import CircuitOpenError, IHandlerFactory, IUnitOfWork
+from cqrs_ddd_core.ports import CircuitOpenError, IHandlerFactory, IHandlerScope, IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
-from cqrs_ddd_core.primitives.error_text import described
+
+_log = logging.getLogger(__name__)
 
 _IN_VAIN = (SagaDeadlineError, ContextConflictError, SagaContextError)
 """Errors that another attempt would meet again."""
@@ -100,7 +104,7 @@ class Performer:
         """Return the end of an action that is not to be begun once more."""
         if decide_by is not None and utc_now() >= decide_by:
             error = SagaDeadlineError(self._log.saga.saga_id, decide_by)
-            entry = timeout_entry(action.step, described(error))
+            entry = timeout_entry(action.step, error_text(error))
             return Ending(action=action, kind=EndingKind.FAILED, error=error, entry=entry)
         if record.interruptions > self._limits.max_interruptions:
             interrupted = StepInterruptedError(action.step, record.interruptions)
@@ -123,8 +127,9 @@ class Performer:
         ):
             return None
         try:
-            work = self._work(action, call, before, is_in_doubt=is_in_doubt)
-            result, context = await self._bounded(action, work, guidance)
+            async with action.guard():
+                work = self._work(action, call, before, is_in_doubt=is_in_doubt)
+                result, context = await self._bounded(action, work, guidance)
             if not record.is_done:  # else it has written that down together with its effect
                 await self._completed(action, call.attempt, before, context, guidance=guidance)
         except SagaLeaseLostError as error:
@@ -170,13 +175,13 @@ class Performer:
             with_correlation_context(saga.correlation_id, call.idempotency_key),
             with_tenant(saga.tenant_id),
         ):
-            async with self._handlers.open_scope() as scope:
+            async with _ended_quietly(self._handlers.open_scope()) as scope:
                 if is_in_doubt and action.verify is not None:
                     if await _called(await action.verify(scope), context, call):
                         return None, context
                     context = self._codec.context_of(before)
                 result = await _called(await action.bind(scope), context, call)
-        return (None, result) if isinstance(result, type(context)) else (result, context)
+                return (None, result) if isinstance(result, type(context)) else (result, context)
 
     async def _bounded(self, action: PlannedAction, work: Any, guidance: Guidance) -> Any:
         limits: dict[float, Exception] = {}
@@ -230,7 +235,7 @@ class Performer:
             SagaOutcome.FAILED,
             record.attempts,
             data={"in_doubt": in_doubt, "again_at": again_at.isoformat()},
-            error=described(error),
+            error=error_text(error),
         )
         await self._log.write(entry, error=entry.error)
         return None
@@ -244,7 +249,7 @@ def _failed(
         SagaOutcome.FAILED,
         record.attempts,
         data={"in_doubt": in_doubt},
-        error=described(error),
+        error=error_text(error),
     )
     return Ending(
         action=action, kind=EndingKind.FAILED, error=error, in_doubt=in_doubt, entry=entry
@@ -263,6 +268,22 @@ def _next_look(record: ActionRecord, decide_by: datetime | None) -> datetime | N
     if record.again_at is None or record.again_at <= utc_now():
         return None
     return record.again_at if decide_by is None else min(record.again_at, decide_by)
+
+
+@asynccontextmanager
+async def _ended_quietly(
+    opening: AbstractAsyncContextManager[IHandlerScope],
+) -> AsyncGenerator[IHandlerScope]:
+    """Open a scope whose end cannot undo what was done in it: a failure there goes to the log."""
+    is_through = False
+    try:
+        async with opening as scope:
+            yield scope
+            is_through = True
+    except Exception:
+        if not is_through:
+            raise
+        _log.exception("The step is done, but what it was made of could not be ended")
 
 
 async def _called(carry: Any, context: Any, call: StepCall) -> Any:

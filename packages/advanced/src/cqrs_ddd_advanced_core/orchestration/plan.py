@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -48,6 +49,7 @@ class PlannedAction:
         timeout: seconds that an attempt has.
         give_up_on: errors behind which it is not tried again.
         in_doubt_on: errors behind which its effect may be there.
+        guard: surrounds each attempt, and may refuse it.
     """
 
     label: SagaAction
@@ -60,6 +62,7 @@ class PlannedAction:
     timeout: float | None = None
     give_up_on: tuple[type[Exception], ...] = ()
     in_doubt_on: tuple[type[Exception], ...] = ()
+    guard: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

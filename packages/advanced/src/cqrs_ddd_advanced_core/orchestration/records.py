@@ -76,15 +76,23 @@ class ActionRecord:
 
 
 class Records:
-    """The records of a saga, by action and step."""
+    """The records of a saga, by action and step.
+
+    Attributes:
+        cause: what failed last on the way forward, or who had the saga moved last, and why.
+    """
 
     def __init__(self, journal: Iterable[JournalEntry] = ()) -> None:
+        self.cause: str | None = None
         self._records: dict[tuple[SagaAction, str], ActionRecord] = {}
         for entry in journal:
             self.take_in(entry)
 
     def take_in(self, entry: JournalEntry) -> None:
         """Take in the next entry of the journal."""
+        is_back = entry.action in {SagaAction.COMPENSATE, SagaAction.CANCEL}
+        if entry.error is not None and not is_back:
+            self.cause = entry.error
         if entry.action is SagaAction.OPERATOR:
             for record in self._records.values():
                 record.forgive()

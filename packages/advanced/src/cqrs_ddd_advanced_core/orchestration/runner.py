@@ -15,7 +15,7 @@ from cqrs_ddd_advanced_core.orchestration.errors import (
     StepsChangedError,
 )
 from cqrs_ddd_advanced_core.orchestration.leasing import LeaseKeeper
-from cqrs_ddd_advanced_core.orchestration.log import SagaLog, encoded, stored_fields
+from cqrs_ddd_advanced_core.orchestration.log import SagaLog, encoded, error_text, stored_fields
 from cqrs_ddd_advanced_core.orchestration.performing import Performer, RunLimits
 from cqrs_ddd_advanced_core.orchestration.plan import may_go_on, written_out
 from cqrs_ddd_advanced_core.orchestration.results import SagaResult, StepResult
@@ -33,7 +33,6 @@ from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports import IHandlerFactory, IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
-from cqrs_ddd_core.primitives.error_text import described
 from cqrs_ddd_core.primitives.ids import new_id
 
 C = TypeVar("C")
@@ -224,7 +223,7 @@ class OrchestrationRunner:
         definition = self._definitions[saga.saga_type]
         log = SagaLog(self._repository, saga, await self._repository.history(saga.saga_id))
         try:
-            _refuse_changed_steps(definition, log)
+            await _accept_steps(definition, log)
             definition.codec.context_of(log.fields)
         except SagaError as error:
             await _leave_to_a_person(log, error)
@@ -265,7 +264,7 @@ class OrchestrationRunner:
         return PlanRun(definition, log, performer)
 
 
-def _refuse_changed_steps(definition: PlannedSaga[Any], log: SagaLog) -> None:
+async def _accept_steps(definition: PlannedSaga[Any], log: SagaLog) -> None:
     """Refuse a saga that began with other steps, unless it may go on with these.
 
     Raises:
@@ -277,6 +276,7 @@ def _refuse_changed_steps(definition: PlannedSaga[Any], log: SagaLog) -> None:
     begun = log.begun()
     began = [name for name, *_ in log.outline if name in begun]
     if definition.accepts_changes and may_go_on(began, log.outline, plan.outline):
+        await log.adopt(plan)
         return
     raise StepsChangedError(
         log.saga.saga_id,
@@ -289,4 +289,4 @@ def _refuse_changed_steps(definition: PlannedSaga[Any], log: SagaLog) -> None:
 async def _leave_to_a_person(log: SagaLog, error: SagaError) -> None:
     is_back = log.saga.status is SagaStatus.COMPENSATING
     status = SagaStatus.COMPENSATION_FAILED if is_back else SagaStatus.FAILED
-    await log.write(status=status, error=described(error), **FINISHED)
+    await log.write(status=status, error=error_text(error), **FINISHED)

@@ -9,7 +9,11 @@ from cqrs_ddd_core.ports.circuit_breaker import ICircuitBreaker
 
 @asynccontextmanager
 async def guarded(
-    breaker: ICircuitBreaker, circuit: str, *, failures: tuple[type[Exception], ...]
+    breaker: ICircuitBreaker,
+    circuit: str,
+    *,
+    failures: tuple[type[Exception], ...],
+    neutral: tuple[type[Exception], ...] = (),
 ) -> AsyncGenerator[None]:
     """Let the block through a circuit, and tell the breaker how it has come out.
 
@@ -18,6 +22,7 @@ async def guarded(
         circuit: its name: what is called.
         failures: errors that say that what is called does not work. Others, such as a refusal,
             say that it does. A block that is cancelled says nothing.
+        neutral: errors that say nothing either.
 
     Raises:
         CircuitOpenError: the block is not entered.
@@ -45,7 +50,7 @@ async def guarded(
         yield
         failed = False
     except Exception as error:
-        failed = isinstance(error, failures)
+        failed = None if isinstance(error, neutral) else isinstance(error, failures)
         raise
     finally:
         await shielded(breaker.leave(permit, failed=failed))
