@@ -21,6 +21,7 @@ _context.set_forkserver_preload(
         "tests.delivery.relaying",
         "tests.projections.child",
         "tests.sagas.child",
+        "tests.orchestration.child",
     ]
 )
 _parent: list[Connection] = []

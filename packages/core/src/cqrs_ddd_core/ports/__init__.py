@@ -3,6 +3,12 @@
 from cqrs_ddd_core.ports.aggregate_gateway import Change, IAggregateGateway
 from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
+from cqrs_ddd_core.ports.circuit_breaker import (
+    CircuitOpenError,
+    CircuitPermit,
+    CircuitState,
+    ICircuitBreaker,
+)
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
 from cqrs_ddd_core.ports.event_store import (
@@ -80,6 +86,9 @@ __all__ = [
     "BlockedKey",
     "BrokerUnavailableError",
     "Change",
+    "CircuitOpenError",
+    "CircuitPermit",
+    "CircuitState",
     "DeadLetter",
     "Delivery",
     "DueKey",
@@ -92,6 +101,7 @@ __all__ = [
     "FeedSignal",
     "IAggregateGateway",
     "ICacheService",
+    "ICircuitBreaker",
     "ICommandBus",
     "IEventDispatcher",
     "IEventSink",

@@ -12,6 +12,7 @@ import pytest
 
 _MODULES = (
     "cache_service",
+    "circuit_breaker",
     "concurrent_unit_of_work",
     "event_store",
     "idempotency_store",
@@ -33,6 +34,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 # imported only now, so that a failed assert of a suite shows its values
 # ruff: noqa: E402
 from cqrs_ddd_core.testing.conformance.cache_service import CacheServiceConformance
+from cqrs_ddd_core.testing.conformance.circuit_breaker import CircuitBreakerConformance
 from cqrs_ddd_core.testing.conformance.concurrent_unit_of_work import (
     ConcurrentUnitOfWorkConformance,
 )
@@ -54,6 +56,7 @@ from cqrs_ddd_core.testing.conformance.unit_of_work import UnitOfWorkConformance
 
 __all__ = [
     "CacheServiceConformance",
+    "CircuitBreakerConformance",
     "ConcurrentUnitOfWorkConformance",
     "EventStoreConformance",
     "IdempotencyStoreConformance",
