@@ -7,10 +7,12 @@ from typing import ClassVar, Generic, TypeVar
 from cqrs_ddd_advanced_core.orchestration.checks import problems_of
 from cqrs_ddd_advanced_core.orchestration.compiling import compiled
 from cqrs_ddd_advanced_core.orchestration.context import ContextCodec
+from cqrs_ddd_advanced_core.orchestration.diagrams import plan_diagram
 from cqrs_ddd_advanced_core.orchestration.plan import Plan
 from cqrs_ddd_advanced_core.orchestration.step import ParallelSteps, Step
 from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError
 from cqrs_ddd_advanced_core.sagas.instance import SagaKind
+from cqrs_ddd_core.diagrams import DiagramKind
 from cqrs_ddd_core.middleware.retry import RetryPolicy
 
 C = TypeVar("C")
@@ -56,6 +58,15 @@ class PlannedSaga(Generic[C]):
         self.deadline = timedelta(seconds=deadline) if deadline is not None else None
         self.accepts_changes, self.stops_at_failure = accepts_changes, stops_at_failure
         self.codec = ContextCodec(self.saga_type, context_type)
+
+    def to_mermaid(self, kind: DiagramKind = "sequence") -> str:
+        """Return the saga as a Mermaid diagram.
+
+        Args:
+            kind: ``"sequence"`` shows who is asked for what, and the way back; ``"state"`` which
+                step follows which; ``"class"`` what the steps consist of.
+        """
+        return plan_diagram(self.saga_type, self.plan, kind)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.saga_type!r})"

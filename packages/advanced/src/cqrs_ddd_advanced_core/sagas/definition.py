@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError, SagaCorrelationError
 from cqrs_ddd_core.cqrs.context import get_correlation_id
+from cqrs_ddd_core.diagrams import DiagramKind
 from cqrs_ddd_core.domain.event import event_type_of
 from cqrs_ddd_core.middleware.retry import RetryPolicy
 
@@ -132,6 +133,17 @@ class SagaDefinition:
             by = "correlation_id" if correlate is None else correlate
             raise SagaCorrelationError(self.name, event, by if isinstance(by, str) else "")
         return str(key)
+
+    def to_mermaid(self, kind: DiagramKind = "state") -> str:
+        """Return the saga as a Mermaid diagram.
+
+        Args:
+            kind: ``"state"`` shows which event leads from which step to which, ``"sequence"`` what
+                comes in and what goes out, ``"class"`` what it listens to and remembers.
+        """
+        from cqrs_ddd_advanced_core.sagas.diagrams import saga_diagram  # noqa: PLC0415 - a cycle
+
+        return saga_diagram(self, kind)
 
     def dump_state(self, state: object) -> Any:
         """Return the state as plain data."""
