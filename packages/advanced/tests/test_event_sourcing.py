@@ -131,7 +131,6 @@ async def test_a_new_aggregate_with_two_events_comes_back_at_version_two(world: 
     assert await world.stream("Account", "a-1") == [(1, "bank.opened"), (2, "bank.deposited")]
 
 
-
 async def test_what_is_written_before_the_end_of_a_command_is_kept_once(world: World) -> None:
     async def deposit_in_steps(command: DepositInSteps, uow: BankUnitOfWork) -> None:
         account = await world.accounts.require(command.account_id)
@@ -146,6 +145,7 @@ async def test_what_is_written_before_the_end_of_a_command_is_kept_once(world: W
     deposits = [(version, "bank.deposited") for version in (2, 3, 4)]
     assert await world.stream("Account", "a-1") == [(1, "bank.opened"), *deposits]
     assert (await world.accounts.require("a-1")).balance == 6
+
 
 async def test_each_command_appends_behind_the_last(world: World) -> None:
     await opened(world)

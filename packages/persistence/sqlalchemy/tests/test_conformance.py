@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, select
 
 from cqrs_ddd_advanced_core.testing import (
     BackgroundJobRepositoryConformance,
+    SnapshotStoreConformance,
     UndoTokenRepositoryConformance,
 )
 from cqrs_ddd_core import repository
@@ -37,6 +38,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyProjectionStorage,
     SQLAlchemyReadModel,
     SQLAlchemyRepository,
+    SQLAlchemySnapshotStore,
     SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
@@ -170,6 +172,14 @@ SPENDING = Table(
     Column("spent", ExactDecimal()),
 )
 PROFILES = document_table("profiles")
+
+
+class TestSQLAlchemySnapshotStore(SnapshotStoreConformance):
+    @pytest.fixture
+    async def snapshots(self, sql: Sql) -> SQLAlchemySnapshotStore:
+        store = SQLAlchemySnapshotStore(sql.session_factory)
+        await create_schema(sql.engine, store)
+        return store
 
 
 class TestSQLAlchemyReadModel(ReadModelConformance):
