@@ -55,9 +55,10 @@ def main(
             if as_json:
                 print(json.dumps(result.to_dict()), flush=True)
             else:
+                peer = "" if result.peer is None else f"  peer {result.peer:,.2f}"
                 print(
                     f"{result.case:<52} ours {result.ours:>12,.2f}  twin {result.twin:>12,.2f} "
-                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better)",
+                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better){peer}",
                     flush=True,
                 )
 

@@ -18,17 +18,19 @@ class Pair:
     Attributes:
         prepare: called before each, and not measured.
         measures: each returns the seconds it has measured itself, instead of units.
+        peer: the same work by another library, where it is installed.
     """
 
     ours: Work
     twin: Work
     prepare: Callable[[], Awaitable[object]] | None = None
     measures: bool = False
+    peer: Work | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured; ``ratio`` is ours over twin."""
+    """What was measured; ``ratio`` is ours over twin, ``peer`` another library's figure."""
 
     case: str
     ours: float
@@ -36,6 +38,7 @@ class Result:
     ratio: float
     unit: str
     better: Better
+    peer: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as data."""
@@ -83,17 +86,17 @@ def groups() -> list[str]:
 
 
 async def measured(measurement: Case) -> Result:
-    """Run a case: one round to warm up, then rounds of ours and the twin by turns."""
+    """Run a case: one round to warm up, then rounds of ours, twin and peer by turns."""
     async with measurement.open() as pair:
-        await _seconds_each(pair, pair.ours)
-        await _seconds_each(pair, pair.twin)
-        ours: list[float] = []
-        twin: list[float] = []
+        works = [pair.ours, pair.twin] + ([pair.peer] if pair.peer is not None else [])
+        for work in works:
+            await _seconds_each(pair, work)
+        figures: list[list[float]] = [[] for _ in works]
         for turn in range(measurement.rounds):
-            order = [(pair.ours, ours), (pair.twin, twin)]
-            for work, figures in order if turn % 2 else reversed(order):
-                figures.append(await _seconds_each(pair, work))
-    return _result(measurement, median(ours), median(twin))
+            order = list(zip(works, figures, strict=True))
+            for work, taken in order if turn % 2 else reversed(order):
+                taken.append(await _seconds_each(pair, work))
+    return _result(measurement, *map(median, figures))
 
 
 async def _seconds_each(pair: Pair, work: Work) -> float:
@@ -112,7 +115,7 @@ def _scaled(seconds: float, unit: str) -> float:
     return seconds * times if times is not None else 1 / seconds
 
 
-def _result(measurement: Case, ours: float, twin: float) -> Result:
+def _result(measurement: Case, ours: float, twin: float, peer: float | None = None) -> Result:
     first, second = (_scaled(seconds, measurement.unit) for seconds in (ours, twin))
     return Result(
         measurement.name,
@@ -121,4 +124,5 @@ def _result(measurement: Case, ours: float, twin: float) -> Result:
         round(first / second, 3),
         measurement.unit,
         measurement.better,
+        None if peer is None else round(_scaled(peer, measurement.unit), 3),
     )

@@ -107,6 +107,16 @@ def test_demo_prints_the_same_report_however_often_it_runs() -> None:
     assert json.loads(run("report", "--json").stdout)["rows_accepted"] > 2000
 
 
+def test_a_rebuild_says_what_the_figures_stand_on_and_leaves_them_as_they_were(
+    csv_file: CsvFile,
+) -> None:
+    run("import", csv_file(SALE, SALE.replace("536365", "536366")))
+    before = run("report", "--json").stdout
+    result = run("rebuild")
+    assert (result.exit_code, result.stdout) == (0, "The figures are those of 3 events.\n")
+    assert run("report", "--json").stdout == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -82,3 +82,33 @@ async def test_cancellations_kept_as_events_are_the_same_as_rows_on_every_databa
     (matched, _, _), report = found[True]
     assert len(matched) == report.cancellations > 0
     assert any(order_id for order_id, *_ in matched.values())
+
+
+async def test_a_shop_changes_from_rows_to_events_between_two_files(
+    database_url: str, csv_file: Callable[..., Path], report_of: ReportOf
+) -> None:
+    back = "C536367,71053,LANTERN,-4,2010-12-03 10:00:00,3.39,17850.0,France"
+    sale = "536365,71053,LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,France"
+    async with open_shop(database_url) as shop:
+        await take_in(shop, csv_file(back, name="first.csv"))
+    async with open_shop(database_url, event_sourced=True) as shop:
+        await take_in(shop, csv_file(sale, back.replace("-4", "-1"), name="second.csv"))
+        async with shop.stores.uow_factory() as uow:
+            found = await uow.cancellations.require("C536367")
+        report = await report_of(shop)
+    assert (len(found.lines), found.order_id) == (2, "536365")
+    assert (report.orders, report.cancellations, report.stock_movements) == (1, 1, {"71053": 1})
+
+
+async def test_long_names_that_differ_in_case_have_figures_of_their_own(
+    database_url: str, csv_file: Callable[..., Path], report_of: ReportOf
+) -> None:
+    sale = "536365,{},LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,France"
+    codes = ["a" * 255, "A" * 255, "b" * 256]
+    path = csv_file(*(sale.format(code) for code in codes))
+    async with open_shop(database_url) as shop:
+        await take_in(shop, path)
+        [(_, reason, _)] = await rejects(shop, path)
+        report = await report_of(shop)
+    assert reason == "StockCode has more than 255 characters"
+    assert report.stock_movements == {codes[0]: 6, codes[1]: 6}

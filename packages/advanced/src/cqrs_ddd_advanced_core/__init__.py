@@ -11,6 +11,7 @@ from cqrs_ddd_advanced_core.event_sourcing import (
     EventUnreadableError,
     IncompleteAggregateError,
     MissingEventHandlerError,
+    StreamGapError,
     UnknownAggregateError,
     apply_event,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "MissingEventHandlerError",
     "Snapshot",
     "SnapshotProgress",
+    "StreamGapError",
     "TimeStrategy",
     "UnknownAggregateError",
     "UpcastError",

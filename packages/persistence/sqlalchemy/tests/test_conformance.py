@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, select
 from cqrs_ddd_advanced_core.testing import (
     BackgroundJobRepositoryConformance,
     SagaRepositoryConformance,
+    SnapshotStoreConformance,
     UndoTokenRepositoryConformance,
 )
 from cqrs_ddd_core import repository
@@ -39,6 +40,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyReadModel,
     SQLAlchemyRepository,
     SQLAlchemySagaRepository,
+    SQLAlchemySnapshotStore,
     SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
@@ -180,6 +182,14 @@ SPENDING = Table(
     Column("spent", ExactDecimal()),
 )
 PROFILES = document_table("profiles")
+
+
+class TestSQLAlchemySnapshotStore(SnapshotStoreConformance):
+    @pytest.fixture
+    async def snapshots(self, sql: Sql) -> SQLAlchemySnapshotStore:
+        store = SQLAlchemySnapshotStore(sql.session_factory)
+        await create_schema(sql.engine, store)
+        return store
 
 
 class TestSQLAlchemyReadModel(ReadModelConformance):

@@ -2,7 +2,6 @@
 # ruff: noqa: PT012 - a unit of work is one step
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -12,8 +11,6 @@ from cqrs_ddd_advanced_core import (
     EventSourcedRepository,
     EventUpcaster,
     EveryNEventsStrategy,
-    ISnapshotStore,
-    Snapshot,
     UpcasterRegistry,
 )
 from cqrs_ddd_core import (
@@ -191,30 +188,3 @@ async def test_the_mediator_finds_the_class_by_the_stream(world: World) -> None:
     till.record(Sold(cents=2))
     await mediator.save(till)
     assert (await mediator.load("t-1", from_version=0)).total == 3
-
-
-async def test_the_snapshot_store_keeps_the_latest_of_each_stream(world: World) -> None:
-    store: ISnapshotStore = world.snapshots
-    first = Snapshot(
-        stream=STREAM,
-        version=3,
-        event_id="e-3",
-        schema="1",
-        payload=bytes(range(256)),
-        taken_at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
-    )
-    other = replace(first, stream=StreamId("Till", "t-1", "tenant"), version=9)
-    await store.save_snapshot(first)
-    await store.save_snapshot(other)
-    assert await store.get_latest_snapshot(STREAM) == first
-    second = replace(first, version=5, payload=b"")
-    async with world.uow() as uow:
-        await store.save_snapshot(second, uow)
-        assert await store.get_latest_snapshot(STREAM) == second
-        await uow.rollback()
-    assert await store.get_latest_snapshot(STREAM) == first
-    await store.save_snapshot(second)
-    assert await store.get_latest_snapshot(STREAM) == second
-    await store.delete_snapshot(STREAM)
-    assert await store.get_latest_snapshot(STREAM) is None
-    assert await store.get_latest_snapshot(other.stream) == other

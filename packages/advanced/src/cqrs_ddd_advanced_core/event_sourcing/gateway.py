@@ -5,7 +5,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
-from cqrs_ddd_advanced_core.event_sourcing.errors import EventSourcingError
+from cqrs_ddd_advanced_core.event_sourcing.errors import (
+    EventSourcingError,
+    StreamGapError,
+)
 from cqrs_ddd_advanced_core.event_sourcing.journal import Journal, journal_of
 from cqrs_ddd_advanced_core.event_sourcing.models import IModel
 from cqrs_ddd_advanced_core.event_sourcing.reader import EventReader
@@ -129,6 +132,8 @@ class EventSourcedGateway:
                 if known_event is not None and version == 0:
                     if event.event_id != known_event:
                         return None
+                elif event.version != (version or after_version) + 1:
+                    raise StreamGapError(stream, (version or after_version) + 1)
                 else:
                     apply(aggregate, read(event))
                 version = event.version
