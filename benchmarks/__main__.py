@@ -16,6 +16,7 @@ from benchmarks import (
     messaging,
     outbox,
     projections,
+    saga_engines,
     sagas,
     specifications,
     unit_of_work,
@@ -32,6 +33,7 @@ _MODULES = (
     projections,
     jobs,
     sagas,
+    saga_engines,
 )
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from benchmarks.harness import Pair, case
 from cqrs_ddd_advanced_core.sagas import (
     JournalEntry,
@@ -61,10 +63,12 @@ class World(NamedTuple):
 
     sagas: SQLAlchemySagaRepository
     pool: Any
+    engine: AsyncEngine
 
 
 @asynccontextmanager
-async def _world() -> AsyncGenerator[World]:
+async def saga_world() -> AsyncGenerator[World]:
+    """Open sagas and the tables of the twin, and take them away again."""
     engine = create_engine(_URL)
     sagas = SQLAlchemySagaRepository(
         create_session_factory(engine), table="bench_sagas", journal="bench_saga_journal"
@@ -74,7 +78,7 @@ async def _world() -> AsyncGenerator[World]:
     pool = await asyncpg.create_pool(_URL.replace("+asyncpg", ""), min_size=1, max_size=4)
     await pool.execute(f"{_DROP}; {_TABLES}")
     try:
-        yield World(sagas, pool)
+        yield World(sagas, pool, engine)
     finally:
         await pool.execute(_DROP)
         await pool.close()
@@ -98,7 +102,7 @@ def _saga(saga_id: str, **values: Any) -> SagaInstance:
 @case("sagas", "sagas.postgres.save_with_journal", unit="µs", better="lower", rounds=5)
 async def save_with_journal() -> AsyncGenerator[Pair, Any]:
     """Move one saga a step on, each time in a transaction of its own."""
-    async with _world() as (sagas, pool):
+    async with saga_world() as (sagas, pool, _):
 
         async def prepare() -> None:
             await pool.execute("TRUNCATE bench_sagas, bench_saga_journal")
@@ -134,7 +138,7 @@ async def save_with_journal() -> AsyncGenerator[Pair, Any]:
 @case("sagas", "sagas.postgres.claim_and_finish", unit="sagas/s", better="higher", rounds=5)
 async def claim_and_finish() -> AsyncGenerator[Pair, Any]:
     """Take sagas over in tens, and finish each."""
-    async with _world() as (sagas, pool):
+    async with saga_world() as (sagas, pool, _):
 
         async def prepare() -> None:
             await pool.execute("TRUNCATE bench_sagas, bench_saga_journal")
