@@ -191,6 +191,32 @@ async def test_what_a_runner_raised_is_noted_and_tried_again_later(bench: Bench)
     assert (await bench.saga()).status is SagaStatus.COMPLETED
 
 
+async def test_a_saga_that_ended_meanwhile_is_not_woken_again(bench: Bench) -> None:
+    await bench.begin()
+    work = asyncio.create_task(bench.worker().run_once())
+    await until(lambda: bench.trips.began, timeout=30)
+    now = utc_now()
+    ended = replace(await bench.saga(), status=SagaStatus.COMPLETED, wake_at=None, finished_at=now)
+    await bench.repository.save(ended)  # an event, in another process
+    bench.trips.failures.append(OSError("no route to hotel"))
+    bench.trips.let_go.set()
+    assert await asyncio.wait_for(work, 30) == 1
+    saga = await bench.saga()
+    assert (saga.wake_at, saga.lease_until) == (None, None)
+
+
+async def test_a_failure_does_not_bring_an_attempt_forward(bench: Bench) -> None:
+    await bench.begin()
+    work = asyncio.create_task(bench.worker().run_once())
+    await until(lambda: bench.trips.began, timeout=30)
+    later = utc_now() + timedelta(days=1)
+    await bench.repository.save(replace(await bench.saga(), wake_at=later))
+    bench.trips.failures.append(OSError("no route to hotel"))
+    bench.trips.let_go.set()
+    assert await asyncio.wait_for(work, 30) == 1
+    assert (await bench.saga()).wake_at == later
+
+
 async def test_a_runner_that_loses_every_race_does_not_keep_the_worker_spinning(
     bench: Bench,
 ) -> None:

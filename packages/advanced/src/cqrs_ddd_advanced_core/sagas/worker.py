@@ -177,8 +177,11 @@ class SagaRecoveryWorker:
             found = await self._repository.find(saga.saga_id)
             if found is None or found.epoch != saga.epoch:
                 return
+            if found.wake_at is None:  # it has ended meanwhile, or waits for events alone
+                await self._repository.release(saga.saga_id, saga.epoch)
+                return
             now = utc_now()
-            later = now + timedelta(seconds=self._backoff.delay(failures))
+            later = max(found.wake_at, now + timedelta(seconds=self._backoff.delay(failures)))
             text = described(error).replace("\0", "\N{SYMBOL FOR NULL}")
             put_off = replace(found, error=text, wake_at=later, updated_at=now)
             await self._repository.save(put_off, release=True)
