@@ -45,8 +45,8 @@ class Container:
 
     def attach_external_container(self, container: Any) -> None: ...
 
-    async def resolve(self, handler: type) -> Any:
-        return handler()
+    async def resolve(self, type_: type) -> Any:
+        return type_()
 
 
 async def run(storage: Any) -> None:
