@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    event_sagas,
     event_store,
     harness,
     imports,
@@ -32,6 +33,7 @@ _MODULES = (
     projections,
     jobs,
     sagas,
+    event_sagas,
 )
 
 
