@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    event_sagas,
     event_store,
     harness,
     imports,
@@ -34,6 +35,7 @@ _MODULES = (
     jobs,
     sagas,
     saga_engines,
+    event_sagas,
 )
 
 

@@ -55,6 +55,20 @@ async def test_a_command_that_fails_for_a_moment_is_tried_again_under_its_id(wor
     assert (await world.done("o-1")).count("ChargePayment") == 1
 
 
+async def test_a_failed_attempt_that_is_delivered_again_does_nothing(store: Store) -> None:
+    saga = fulfilment(base_delay=3600.0, max_delay=3600.0).build()
+    world = await open_world(store, saga)
+    world.failures.planned["ReserveItems"] = [OSError("away")]
+    await world.manager.handle(OrderCreated(order_id="o-1", correlation_id="c-1"))
+    (message,) = await store.outbox.get_pending()
+    await world.deliver()
+    before = await world.saga()
+    assert before.commands[0].retry_at is not None
+    assert await world.publisher.publish([message]) == [None]
+    assert await world.saga() == before
+    assert await world.done("o-1") == []
+
+
 async def test_when_the_attempts_are_used_up_everything_that_may_have_happened_is_undone(
     world: World,
 ) -> None:

@@ -29,7 +29,8 @@ FORWARD = ["ReserveItems", "ChargePayment", "ConfirmOrder"]
 UNDOES = {"RefundPayment": "ChargePayment", "CancelReservation": "ReserveItems"}
 EVENTS: list[type[DomainEvent]] = [OrderCreated, ItemsReserved, PaymentCharged]
 BACK = {SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.COMPENSATION_FAILED}
-FAILURES = st.sampled_from([None, None, None, OSError("away"), CardDeclinedError("no")])
+FAILURES = st.sampled_from([*[None] * 8, OSError("away"), CardDeclinedError("no")])
+SELDOM = st.integers(0, 9).map(lambda number: number == 9)
 
 
 class Sagas(RuleBasedStateMachine):
@@ -90,10 +91,10 @@ class Sagas(RuleBasedStateMachine):
         self.wait(self.world.worker.run_once())
 
     @precondition(lambda self: self.sagas())
-    @rule()
-    def a_person_has_it_undone(self) -> None:
+    @rule(is_wanted=SELDOM)
+    def a_person_has_it_undone(self, is_wanted: bool) -> None:
         (saga,) = self.sagas()
-        if saga.status in {SagaStatus.RUNNING, SagaStatus.COMPENSATION_FAILED}:
+        if is_wanted and saga.status in {SagaStatus.RUNNING, SagaStatus.COMPENSATION_FAILED}:
             self.wait(self.world.manager.compensate(saga.saga_id))
 
     # -- what always holds ----------------------------------------------------------------------
@@ -154,4 +155,4 @@ class Sagas(RuleBasedStateMachine):
 
 
 class TestSagas(Sagas.TestCase):
-    settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
