@@ -16,6 +16,7 @@ from benchmarks import (
     messaging,
     outbox,
     projections,
+    sagas,
     specifications,
     unit_of_work,
 )
@@ -30,6 +31,7 @@ _MODULES = (
     event_store,
     projections,
     jobs,
+    sagas,
 )
 
 

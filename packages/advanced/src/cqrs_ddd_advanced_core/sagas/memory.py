@@ -198,9 +198,9 @@ class InMemorySagaRepository:
         """Return sagas, the latest begun first."""
         found = [s for s in self._sagas.values() if _fits(s, wanted or SagaFilter())]
         found.sort(key=_begun, reverse=True)
-        last = self._sagas.get(after) if after is not None else None
-        if last is not None:
-            found = [saga for saga in found if _begun(saga) < _begun(last)]
+        if after is not None:
+            last = self._sagas.get(after)
+            found = [saga for saga in found if last is not None and _begun(saga) < _begun(last)]
         return found[:limit]
 
     async def statistics(self) -> Mapping[str, Mapping[SagaStatus, int]]:

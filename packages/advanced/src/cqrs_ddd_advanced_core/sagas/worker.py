@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError
@@ -25,6 +25,15 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE, _LONGEST_LEAVE = 0.005, 10.0
 _BACKOFF = RetryPolicy(base_delay=1.0, max_delay=300.0)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A saga that is run here, and until when that is known to be nobody else's."""
+
+    epoch: int
+    held_until: float
+    task: "asyncio.Task[None]"
 
 
 class SagaRecoveryWorker:
@@ -63,7 +72,7 @@ class SagaRecoveryWorker:
         self._poll_interval, self._lease = poll_interval, lease
         self._max_concurrency, self._backoff = max_concurrency, backoff
         self._worker = f"{socket.gethostname()}:{os.getpid()} {name}"
-        self._runs: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._runs: dict[str, _Run] = {}
         self._failures: dict[str, int] = {}
         self._woken = asyncio.Event()
 
@@ -105,7 +114,7 @@ class SagaRecoveryWorker:
         try:
             while claimed := await self._claim():
                 done += len(claimed)
-                await asyncio.wait([task for _, task in self._runs.values()])
+                await asyncio.wait([run.task for run in self._runs.values()])
         finally:
             current_context.reset(token)
             await shielded(self._leave(beating))
@@ -133,12 +142,13 @@ class SagaRecoveryWorker:
         free = self._max_concurrency - len(self._runs)
         if free <= 0 or not self._runners:
             return []
+        held_until = current_clock().monotonic() + self._lease
         claimed = await self._repository.claim(
             list(self._runners), worker=self._worker, lease=self._lease, limit=free
         )
         for saga in claimed:
             task = asyncio.create_task(self._resume(saga), name=f"saga {saga.saga_id}")
-            self._runs[saga.saga_id] = saga.epoch, task
+            self._runs[saga.saga_id] = _Run(saga.epoch, held_until, task)
         return claimed
 
     async def _resume(self, saga: SagaInstance) -> None:
@@ -146,8 +156,12 @@ class SagaRecoveryWorker:
             await self._runners[saga.saga_type].resume(saga)
             self._failures.pop(saga.saga_id, None)
         except ConcurrencyError as error:
-            _log.info("Saga %s has been moved by somebody else: %s", saga.saga_id, error)
-            await self._release(saga.saga_id, saga.epoch)
+            _log.info("Saga %s lost a race: %s", saga.saga_id, error)
+            if self._failures.get(saga.saga_id):
+                await self._put_off(saga, error)
+            else:  # most likely a person has moved it, and waits
+                self._failures[saga.saga_id] = 1
+                await self._release(saga.saga_id, saga.epoch)
         except Exception as error:  # noqa: BLE001 - noted on the saga, tried again
             _log.warning("Saga %s cannot go on now", saga.saga_id, exc_info=error)
             self.progress.trouble(error)
@@ -165,7 +179,8 @@ class SagaRecoveryWorker:
                 return
             now = utc_now()
             later = now + timedelta(seconds=self._backoff.delay(failures))
-            put_off = replace(found, error=described(error), wake_at=later, updated_at=now)
+            text = described(error).replace("\0", "\N{SYMBOL FOR NULL}")
+            put_off = replace(found, error=text, wake_at=later, updated_at=now)
             await self._repository.save(put_off, release=True)
         except Exception:  # noqa: BLE001 - the lease ends by itself
             _log.warning("Saga %s keeps its lease until it ends", saga.saga_id, exc_info=True)
@@ -176,35 +191,40 @@ class SagaRecoveryWorker:
         return asyncio.create_task(self._beat(), name=f"{self.name} heartbeat")
 
     async def _beat(self) -> None:
-        """Renew leases, and stop what has been taken over."""
+        """Renew leases, and stop what has been taken over, or may have been."""
         while True:
             await current_clock().sleep(self._lease / 3)
-            leases = {saga_id: epoch for saga_id, (epoch, _) in self._runs.items()}
-            if not leases:
+            runs = dict(self._runs)
+            if not runs:
                 continue
+            now = current_clock().monotonic()
             try:
-                held = await self._repository.renew(leases, lease=self._lease)
+                held = await self._repository.renew(
+                    {saga_id: run.epoch for saga_id, run in runs.items()}, lease=self._lease
+                )
             except Exception as error:  # noqa: BLE001 - the store may be back in a moment
                 _log.warning("%s cannot renew its leases", self.name, exc_info=error)
-                continue
-            for saga_id in leases.keys() - set(held):
-                self._stop(saga_id, leases[saga_id])
+                held = [saga_id for saga_id, run in runs.items() if run.held_until > now]
+            else:
+                for saga_id in held:
+                    runs[saga_id].held_until = now + self._lease
+            for saga_id in runs.keys() - set(held):
+                self._stop(saga_id, runs[saga_id])
 
-    def _stop(self, saga_id: str, epoch: int) -> None:
-        running = self._runs.get(saga_id)
-        if running is not None and running[0] == epoch:
-            _log.warning("Saga %s has been taken over by somebody else", saga_id)
-            running[1].cancel()
+    def _stop(self, saga_id: str, run: _Run) -> None:
+        if self._runs.get(saga_id) is run:
+            _log.warning("Saga %s is stopped here: its lease has ended", saga_id)
+            run.task.cancel()
 
     async def _leave(self, beating: "asyncio.Task[None]") -> None:
         """Stop what still runs and give it back, so that another worker need not wait."""
         runs = dict(self._runs)
-        for _, task in runs.values():
+        tasks = [beating, *(run.task for run in runs.values())]
+        for task in tasks:
             task.cancel()
-        beating.cancel()
-        await asyncio.wait([beating, *(task for _, task in runs.values())], timeout=_LONGEST_LEAVE)
-        for saga_id, (epoch, _) in runs.items():
-            await self._release(saga_id, epoch)
+        await asyncio.wait(tasks, timeout=_LONGEST_LEAVE)
+        for saga_id, run in runs.items():
+            await self._release(saga_id, run.epoch)
         self._runs.clear()
 
     async def _release(self, saga_id: str, epoch: int) -> None:

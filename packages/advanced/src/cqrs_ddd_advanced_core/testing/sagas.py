@@ -395,6 +395,7 @@ class SagaRepositoryConformance:
         third = await _ids(sagas, limit=2, after=second[-1])
         assert [first, second, third] == [["s-4", "s-3"], ["s-2", "s-1"], ["s-0"]]
         assert await _ids(sagas, limit=2, after="s-0") == []
+        assert await _ids(sagas, limit=2, after="purged") == []
 
     async def test_they_are_counted_by_type_and_status(self, sagas: Sagas) -> None:
         await sagas.add(saga("a"))
