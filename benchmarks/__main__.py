@@ -14,6 +14,7 @@ from benchmarks import (
     jobs,
     mediator,
     messaging,
+    orchestration,
     outbox,
     projections,
     sagas,
@@ -32,6 +33,7 @@ _MODULES = (
     projections,
     jobs,
     sagas,
+    orchestration,
 )
 
 

@@ -64,7 +64,7 @@ class World(NamedTuple):
 
 
 @asynccontextmanager
-async def _world() -> AsyncGenerator[World]:
+async def saga_world() -> AsyncGenerator[World]:
     engine = create_engine(_URL)
     sagas = SQLAlchemySagaRepository(
         create_session_factory(engine), table="bench_sagas", journal="bench_saga_journal"
@@ -98,7 +98,7 @@ def _saga(saga_id: str, **values: Any) -> SagaInstance:
 @case("sagas", "sagas.postgres.save_with_journal", unit="µs", better="lower", rounds=5)
 async def save_with_journal() -> AsyncGenerator[Pair, Any]:
     """Move one saga a step on, each time in a transaction of its own."""
-    async with _world() as (sagas, pool):
+    async with saga_world() as (sagas, pool):
 
         async def prepare() -> None:
             await pool.execute("TRUNCATE bench_sagas, bench_saga_journal")
@@ -134,7 +134,7 @@ async def save_with_journal() -> AsyncGenerator[Pair, Any]:
 @case("sagas", "sagas.postgres.claim_and_finish", unit="sagas/s", better="higher", rounds=5)
 async def claim_and_finish() -> AsyncGenerator[Pair, Any]:
     """Take sagas over in tens, and finish each."""
-    async with _world() as (sagas, pool):
+    async with saga_world() as (sagas, pool):
 
         async def prepare() -> None:
             await pool.execute("TRUNCATE bench_sagas, bench_saga_journal")
