@@ -15,9 +15,9 @@ from benchmarks import (
     jobs,
     mediator,
     messaging,
+    orchestration,
     outbox,
     projections,
-    saga_engines,
     sagas,
     specifications,
     unit_of_work,
@@ -34,8 +34,8 @@ _MODULES = (
     projections,
     jobs,
     sagas,
-    saga_engines,
     event_sagas,
+    orchestration,
 )
 
 

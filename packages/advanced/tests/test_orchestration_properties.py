@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cqrs_ddd_advanced_core.orchestration import (
+    Fallback,
     Orchestration,
     OrchestrationRunner,
     ParallelSteps,
@@ -26,6 +27,7 @@ from .orchestrating import (
     Declined,
     Killed,
     MortalRepository,
+    Refused,
     Scripted,
     Trail,
     WatchedRepository,
@@ -38,14 +40,18 @@ from .orchestrating import (
 TURNS = st.lists(
     st.sampled_from(["ok", "refuse", "decline", "time out", "lose", "die", "die late"]), max_size=4
 )
+FALLBACK = " (fallback)"
 DEATHS = st.lists(st.none() | st.tuples(st.integers(0, 12), st.booleans()), max_size=5)
 
 
 @dataclass
 class Case:
-    """A plan: stages of steps, each with what it does in its attempts and compensations."""
+    """A plan: stages of steps, each with what it does in its attempts and compensations.
 
-    stages: list[list[tuple[StepKind, list[str], list[str]]]]
+    The last part is what its fallback does, if it has one.
+    """
+
+    stages: list[list[tuple[StepKind, list[str], list[str], list[str] | None]]]
     max_attempts: int
     deaths: list[Any]
 
@@ -56,7 +62,8 @@ def cases(draw: st.DrawFn) -> Case:
 
     def stage(kind: StepKind) -> None:
         size = 1 if kind is StepKind.PIVOT else draw(st.sampled_from([1, 1, 2, 3]))
-        stages.append([(kind, draw(TURNS), draw(TURNS)) for _ in range(size)])
+        fallbacks = st.none() if kind is StepKind.RETRIABLE else st.none() | TURNS
+        stages.append([(kind, draw(TURNS), draw(TURNS), draw(fallbacks)) for _ in range(size)])
 
     for _ in range(draw(st.integers(1, 3))):
         stage(StepKind.COMPENSATABLE)
@@ -84,10 +91,12 @@ class Checked:
         self.kinds: dict[str, StepKind] = {}
         self.is_back = False
 
-    def step_of(self, name: str, turns: tuple[StepKind, list[str], list[str]]) -> Scripted:
-        scripted = Scripted(self.world, turns[1], turns[2])
+    def step_of(
+        self, name: str, kind: StepKind, acts: list[str], compensations: list[str]
+    ) -> Scripted:
+        scripted = Scripted(self.world, acts, compensations)
         scripted.on_call.append(self.look)
-        self.kinds[name] = turns[0]
+        self.kinds[name] = kind
         return scripted
 
     def look(self, call: StepCall) -> None:
@@ -96,8 +105,10 @@ class Checked:
         if is_done(journal, call.action, call.step):
             self.problems.append(f"{call.action} {call.step} again")
         if call.action in {SagaAction.COMPENSATE, SagaAction.CANCEL}:
-            self.is_back = True
-            if saga.status is not SagaStatus.COMPENSATING:
+            is_replaced = f"{call.step}{FALLBACK}" in self.kinds
+            if saga.status is SagaStatus.COMPENSATING:
+                self.is_back = True
+            elif not (is_replaced and saga.status is SagaStatus.RUNNING):
                 self.problems.append(f"{call.step} is undone while {saga.status}")
         elif self.is_back:
             self.problems.append(f"{call.action} {call.step} behind a compensation")
@@ -136,7 +147,7 @@ async def test_wherever_it_dies_all_is_done_or_all_is_undone_and_nothing_twice(c
         members = [
             CLASSES[turns[0]](
                 f"{number}{'abc'[place]}",
-                side_by_side(checked, number, place, turns, is_alone=len(stage) == 1),
+                handler_of(checked, f"{number}{'abc'[place]}", turns, is_alone=len(stage) == 1),
                 give_up_on=() if turns[0] is StepKind.RETRIABLE else (Declined,),
             )
             for place, turns in enumerate(stage)
@@ -149,29 +160,38 @@ async def test_wherever_it_dies_all_is_done_or_all_is_undone_and_nothing_twice(c
         assert checked.world.asked == []
         return
     checked.check_keys()
-    effects = checked.world.effects
-    acted = [step for action, step in effects if action == "act"]
-    undone = [step for action, step in effects if action == "compensate"]
+    acted = [step for action, step in checked.world.effects if action == "act"]
+    undone = [step for action, step in checked.world.effects if action == "compensate"]
+    replaced = {name.removesuffix(FALLBACK) for name in checked.kinds if name.endswith(FALLBACK)}
     if saga.status is SagaStatus.COMPLETED:
-        assert sorted(acted) == sorted(checked.kinds)
-        assert undone == []
+        assert set(undone) <= replaced
+        left = sorted(step.removesuffix(FALLBACK) for step in set(acted) - set(undone))
+        assert left == sorted({name.removesuffix(FALLBACK) for name in checked.kinds})
         return
     assert saga.status is SagaStatus.COMPENSATED, saga
     assert {checked.kinds[step] for step in acted} <= {StepKind.COMPENSATABLE}
     assert set(acted) <= set(undone), "a compensation is forgotten"
-    assert undone == sorted(undone, reverse=True), "the last is undone first"
+    back = [step for step in undone if step not in replaced]
+    assert back == sorted(back, reverse=True), "the last is undone first"
 
 
-def side_by_side(checked: Checked, number: int, place: int, turns: Any, *, is_alone: bool) -> Any:
-    """Return a step that leaves the context alone where others work on it, too."""
-    scripted = checked.step_of(f"{number}{'abc'[place]}", turns)
-    if is_alone:
-        return scripted
+def handler_of(checked: Checked, name: str, turns: Any, *, is_alone: bool) -> Any:
+    """Return a step's handler, which leaves the context alone where others work on it, too."""
+    kind, acts, compensations, fallback = turns
 
-    async def act(context: Trail, call: StepCall) -> None:
-        await scripted.act(Trail(), call)
+    def handler(name: str, acts: list[str]) -> Any:
+        scripted = checked.step_of(name, kind, acts, compensations)
 
-    return StepFunctions(act, scripted.compensate)
+        async def act(_: Trail, call: StepCall) -> None:
+            await scripted.act(Trail(), call)
+
+        return scripted if is_alone else StepFunctions(act, scripted.compensate)
+
+    primary = handler(name, acts)
+    if fallback is None:
+        return primary
+    failures = (Refused, TimeoutError)
+    return Fallback(primary, handler(name + FALLBACK, fallback), failures=failures)
 
 
 @given(
@@ -189,7 +209,7 @@ async def test_all_reservations_become_firm_or_all_are_cancelled(
     checked = Checked(Case([], max_attempts, deaths))
     steps: list[TCCStep[Trail]] = []
     for place, (tries, settlements) in enumerate(participants):
-        scripted = checked.step_of("abc"[place], (StepKind.COMPENSATABLE, tries, settlements))
+        scripted = checked.step_of("abc"[place], StepKind.COMPENSATABLE, tries, settlements)
 
         async def try_(_: Trail, call: StepCall, scripted: Scripted = scripted) -> None:
             await scripted.act(Trail(), call)

@@ -1,6 +1,7 @@
 """Orchestrations whose process dies, loses its lease, or comes back with other steps."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from cqrs_ddd_advanced_core.sagas import (
     SagaRecoveryWorker,
     SagaStatus,
 )
-from cqrs_ddd_core import use_clock
+from cqrs_ddd_core import RetryPolicy, use_clock
 from cqrs_ddd_core.testing import ManualClock, until
 
 from .orchestrating import (
@@ -258,6 +259,53 @@ async def test_a_run_renews_its_lease_and_stops_when_it_is_lost(
             await running
     assert stopped == ["room"]
     assert (await stored(repository)).epoch == claimed.epoch
+
+
+async def test_who_breaks_off_a_stream_gives_the_saga_back(
+    world: World, repository: WatchedRepository
+) -> None:
+    trip = trip_of(world, "room", "car")
+    runner = OrchestrationRunner(repository, [trip])
+    async for _ in runner.stream(trip, Trail(), saga_id="s"):
+        break
+    worker = SagaRecoveryWorker(repository, [runner])
+    await until(worker.run_once, timeout=30)
+    assert (await stored(repository)).status is SagaStatus.COMPLETED
+    assert world.asked == [("act", "room"), ("act", "car")]
+
+
+async def test_who_asks_too_late_finds_that_another_has_gone_on(
+    world: World, repository: WatchedRepository
+) -> None:
+    trip = trip_of(world, "room", "car")
+    runner = OrchestrationRunner(repository, [trip], lease=LEASE)
+    with use_clock(ManualClock()) as clock:
+        async with aclosing(runner.stream(trip, Trail(), saga_id="s")) as results:
+            await anext(results)
+            clock.advance(LEASE + 1)
+            assert await resume_due(repository, trip)
+            with pytest.raises(SagaLeaseLostError):
+                await anext(results)
+    assert (await stored(repository)).status is SagaStatus.COMPLETED
+    assert world.asked == [("act", "room"), ("act", "car")]
+
+
+async def test_a_saga_that_waits_turns_back_at_its_deadline(
+    world: World, repository: WatchedRepository
+) -> None:
+    slow = RetryPolicy(max_attempts=5, base_delay=10_000, max_delay=10_000)
+    car = Step("car", Scripted(world, ["lose"] * 5), retry=slow)
+    trip = Orchestration("trip", Trail, [Step("room", Scripted(world)), car], deadline=60)
+    runner = OrchestrationRunner(repository, [trip], patience=0.0)
+    worker = SagaRecoveryWorker(repository, [runner])
+    with use_clock(ManualClock()) as clock:
+        result = await runner.run(trip, Trail(), saga_id="s")
+        assert result.status is SagaStatus.RUNNING
+        clock.advance(61)
+        assert await worker.run_once() == 1
+    assert (await stored(repository)).status is SagaStatus.COMPENSATED
+    assert world.times("act", "car") == 1
+    assert world.asked[-2:] == [("compensate", "car"), ("compensate", "room")]
 
 
 async def test_a_cancelled_run_is_given_back_at_once(

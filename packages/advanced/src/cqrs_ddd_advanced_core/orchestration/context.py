@@ -37,7 +37,7 @@ class ContextCodec(Generic[C]):
         try:
             data = self._adapter.dump_json(context, round_trip=True, warnings="error")
             again = self._adapter.validate_json(data, by_alias=True, by_name=True)
-            is_same = self._adapter.dump_json(again, round_trip=True) == data
+            is_same = again == context or self._adapter.dump_json(again, round_trip=True) == data
         except (PydanticSerializationError, ValidationError) as error:
             raise self._error(f"cannot be stored: {error}") from error
         if not is_same:

@@ -17,7 +17,7 @@ from cqrs_ddd_core.middleware.retry import RetryPolicy
 
 C = TypeVar("C")
 
-ONCE = RetryPolicy(max_attempts=1, base_delay=0.5, max_delay=60.0)
+ONCE = RetryPolicy(max_attempts=1, base_delay=0.5, max_delay=300.0)
 COMPENSATION = RetryPolicy(max_attempts=5, base_delay=0.5, max_delay=60.0)
 
 

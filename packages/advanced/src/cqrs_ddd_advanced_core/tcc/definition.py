@@ -23,7 +23,7 @@ from cqrs_ddd_core.ports import IHandlerScope
 
 C = TypeVar("C")
 
-UNTIL_DONE = RetryPolicy(base_delay=0.5, max_delay=60.0)
+UNTIL_DONE = RetryPolicy(base_delay=0.5, max_delay=300.0)
 
 
 class TCC(PlannedSaga[C]):

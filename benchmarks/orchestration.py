@@ -1,4 +1,4 @@
-"""What a step of a saga costs: orchestrated and event-driven, in memory and on PostgreSQL."""
+"""What a step of an orchestrated saga costs, in memory and on PostgreSQL."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
