@@ -39,6 +39,7 @@ from cqrs_ddd_core.testing.conformance import (
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
+    TaggedEventStoreConformance,
     UnitOfWorkConformance,
 )
 from cqrs_ddd_core.testing.conformance.read_model import Reader
@@ -100,6 +101,12 @@ class TestInMemoryInboxStorage(InboxStorageConformance):
 
 
 class TestInMemoryEventStore(EventStoreConformance):
+    @pytest.fixture
+    def event_store(self) -> InMemoryEventStore:
+        return InMemoryEventStore()
+
+
+class TestInMemoryTaggedEventStore(TaggedEventStoreConformance):
     @pytest.fixture
     def event_store(self) -> InMemoryEventStore:
         return InMemoryEventStore()

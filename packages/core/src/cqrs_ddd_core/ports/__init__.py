@@ -5,6 +5,15 @@ from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
+from cqrs_ddd_core.ports.event_query import (
+    AppendCondition,
+    AppendConditionError,
+    ConditionUnsupportedError,
+    EventQuery,
+    EventQueryError,
+    EventQueryItem,
+    UntaggedEventError,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -70,6 +79,7 @@ from cqrs_ddd_core.ports.read_model import IReadModel, IReadModelWriter
 from cqrs_ddd_core.ports.repository import IRepository
 from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
+from cqrs_ddd_core.ports.tagged_event_store import ITaggedEventStore
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
 from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
@@ -77,14 +87,20 @@ from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "AppendCondition",
+    "AppendConditionError",
     "BlockedKey",
     "BrokerUnavailableError",
     "Change",
+    "ConditionUnsupportedError",
     "DeadLetter",
     "Delivery",
     "DueKey",
     "DueKeys",
     "DuplicateMessageError",
+    "EventQuery",
+    "EventQueryError",
+    "EventQueryItem",
     "ExpectedVersion",
     "FailedEvent",
     "FailedKey",
@@ -117,6 +133,7 @@ __all__ = [
     "IRepository",
     "ISpecification",
     "ISubscription",
+    "ITaggedEventStore",
     "IUnitOfWork",
     "IUpcaster",
     "IValidator",
@@ -141,6 +158,7 @@ __all__ = [
     "StreamAppend",
     "StreamId",
     "UnreadableMessageError",
+    "UntaggedEventError",
     "VersionState",
     "VersionStatus",
     "WaitingBatch",

@@ -6,6 +6,12 @@ from dataclasses import replace
 from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction
 from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
+from cqrs_ddd_core.ports.event_query import (
+    AppendCondition,
+    AppendConditionError,
+    EventQuery,
+    refuse_untagged,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -21,7 +27,7 @@ from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
 
 class InMemoryEventStore:
-    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``IEventStore``).
+    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``ITaggedEventStore``).
 
     Args:
         upcaster_registry: brings old events to the schema of today as they are read.
@@ -49,10 +55,27 @@ class InMemoryEventStore:
         return self._append([append], joined_transaction(uow, to_write=True))[stream]
 
     async def append_many(
-        self, appends: Sequence[StreamAppend], uow: IUnitOfWork | None = None
+        self,
+        appends: Sequence[StreamAppend],
+        uow: IUnitOfWork | None = None,
+        *,
+        condition: AppendCondition | None = None,
     ) -> None:
-        """Append to several streams, all or nothing."""
-        self._append(appends, joined_transaction(uow, to_write=True))
+        """Append to several streams, all or nothing, if ``condition`` holds until the commit."""
+        transaction = joined_transaction(uow, to_write=True)
+        if condition is None:
+            self._append(appends, transaction)
+        else:
+            self._append_if(condition, appends, transaction)
+
+    async def read_matching(
+        self, query: EventQuery, *, uow: IUnitOfWork | None = None
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events that ``query`` finds, each once, an event behind those it rests on."""
+        transaction = joined_transaction(uow)
+        found = [*self._matching(query), *self._own_matching(query, transaction)]
+        for event in found:
+            yield self._today(replace(event, position=0))
 
     async def read_stream(
         self,
@@ -150,6 +173,51 @@ class InMemoryEventStore:
             for _, apply in steps:
                 apply()
         return {stream: len(events) for stream, events in seen.items()}
+
+    def _append_if(
+        self,
+        condition: AppendCondition,
+        appends: Sequence[StreamAppend],
+        transaction: InMemoryTransaction | None,
+    ) -> None:
+        """Append if the query finds as many events as the condition says, now and at the commit."""
+        refuse_untagged(event for append in appends for event in append.events)
+        own = len(self._own_matching(condition.query, transaction))
+
+        def check() -> None:
+            actual = len(self._matching(condition.query)) + own
+            if actual != condition.version:
+                raise AppendConditionError(condition, min(actual, condition.version + 1))
+
+        stand = [
+            _stands_already(self._seen(stream, transaction), events, expected)
+            for stream, events, expected in appends
+        ]
+        if not all(stand):
+            check()
+            if transaction is not None:
+                transaction.stage(lambda: None, check)
+        self._append(appends, transaction)
+
+    def _matching(self, query: EventQuery) -> list[StoredEvent]:
+        """Return the committed events that ``query`` finds."""
+        return [event for event in self._feed if query.matches_stored(event)]
+
+    def _own_matching(
+        self, query: EventQuery, transaction: InMemoryTransaction | None
+    ) -> list[StoredEvent]:
+        """Return the events that ``query`` finds among those the transaction has not committed."""
+        found: list[StoredEvent] = []
+        for (owner, *names), events in transaction.pending.items() if transaction else ():
+            if owner is self:
+                (stream,) = names
+                committed = len(self._streams.get(stream, ()))
+                placed = (
+                    replace(event, stream=stream, version=version)
+                    for version, event in enumerate(events, start=committed + 1)
+                )
+                found += [event for event in placed if query.matches_stored(event)]
+        return found
 
     def _step(
         self, append: StreamAppend, committed: int, base: int

@@ -26,6 +26,7 @@ _MODULES = (
     "search",
     "standalone_repository",
     "steps",
+    "tagged_event_store",
     "unit_of_work",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
@@ -50,6 +51,7 @@ from cqrs_ddd_core.testing.conformance.search import SearchConformance
 from cqrs_ddd_core.testing.conformance.standalone_repository import (
     StandaloneRepositoryConformance,
 )
+from cqrs_ddd_core.testing.conformance.tagged_event_store import TaggedEventStoreConformance
 from cqrs_ddd_core.testing.conformance.unit_of_work import UnitOfWorkConformance
 
 __all__ = [
@@ -67,5 +69,6 @@ __all__ = [
     "RepositoryConformance",
     "SearchConformance",
     "StandaloneRepositoryConformance",
+    "TaggedEventStoreConformance",
     "UnitOfWorkConformance",
 ]
