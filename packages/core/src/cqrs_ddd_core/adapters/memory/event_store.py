@@ -193,7 +193,7 @@ class InMemoryEventStore:
             _stands_already(self._seen(stream, transaction), events, expected)
             for stream, events, expected in appends
         ]
-        if not all(stand):
+        if not (stand and all(stand)):
             check()
             if transaction is not None:
                 transaction.stage(lambda: None, check)

@@ -195,6 +195,15 @@ class TaggedEventStoreConformance:
             await _append(event_store, *events, condition=AppendCondition(OF_C1))
         assert await _found(event_store, OF_C1) == ["a", "b"]
 
+    async def test_a_condition_without_events_is_checked(
+        self, event_store: ITaggedEventStore
+    ) -> None:
+        await _append(event_store, condition=AppendCondition(OF_C1))
+        await _append(event_store, _event("a", C1))
+        with pytest.raises(AppendConditionError):
+            await _append(event_store, condition=AppendCondition(OF_C1))
+        assert await _found(event_store, OF_C1) == ["a"]
+
     async def test_an_event_under_a_condition_needs_a_tag(
         self, event_store: ITaggedEventStore
     ) -> None:
