@@ -1,5 +1,12 @@
 """Event sourcing at the top; jobs, scheduling, undo and conflicts in their folders."""
 
+from cqrs_ddd_advanced_core.decisions import (
+    Decision,
+    DecisionModel,
+    DecisionRepository,
+    StateView,
+    combine,
+)
 from cqrs_ddd_advanced_core.event_sourcing import (
     DecidedAggregate,
     Decider,
@@ -36,6 +43,9 @@ __all__ = [
     "CustomStrategy",
     "DecidedAggregate",
     "Decider",
+    "Decision",
+    "DecisionModel",
+    "DecisionRepository",
     "EventReader",
     "EventSourcedAggregate",
     "EventSourcedMediator",
@@ -52,10 +62,12 @@ __all__ = [
     "MissingEventHandlerError",
     "Snapshot",
     "SnapshotProgress",
+    "StateView",
     "TimeStrategy",
     "UnknownAggregateError",
     "UpcastError",
     "UpcasterChainError",
     "UpcasterRegistry",
     "apply_event",
+    "combine",
 ]

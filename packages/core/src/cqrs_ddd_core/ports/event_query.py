@@ -170,11 +170,11 @@ class UntaggedEventError(CQRSDDDError):
         event_id: which one.
     """
 
-    def __init__(self, event: StoredEvent) -> None:
-        self.event_type, self.event_id = event.event_type, event.event_id
+    def __init__(self, event_type: str, event_id: str | None) -> None:
+        self.event_type, self.event_id = event_type, event_id
         super().__init__(
-            f"{event.event_type} {event.event_id} has no tag, so no query would find it and the "
-            "next decision would not know of it. Annotate a field of its class with a Tag."
+            f"{event_type} {event_id or ''} has no tag, so no query would find it and the next "
+            "decision would not know of it. Annotate a field of its class with a Tag."
         )
 
 
@@ -194,4 +194,4 @@ def refuse_untagged(events: Iterable[StoredEvent]) -> None:
     """Raise ``UntaggedEventError`` for the first of ``events`` without a tag."""
     for event in events:
         if not event.tags:
-            raise UntaggedEventError(event)
+            raise UntaggedEventError(event.event_type, event.event_id)

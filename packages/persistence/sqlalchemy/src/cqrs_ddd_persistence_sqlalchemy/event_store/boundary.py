@@ -92,10 +92,11 @@ def _locks(
         for tag in tags:
             locks[_key(store, tenant_id, "tag", tag)] = False
         locks[_key(store, tenant_id, "type", event_type)] = False
-    for item in condition.query.items if condition is not None else ():
-        kind, names = ("tag", item.tags[:1]) if item.tags else ("type", item.types)
-        for name in names:
-            locks[_key(store, condition.query.tenant_id, kind, name)] = True
+    if condition is not None:
+        tenant_id = condition.query.tenant_id
+        for item in condition.query.items:
+            kind, names = ("tag", item.tags[:1]) if item.tags else ("type", item.types)
+            locks |= dict.fromkeys((_key(store, tenant_id, kind, n) for n in names), True)
     everything = _key(store)
     return {everything: True} if len(locks) >= MOST_LOCKS else {**locks, everything: False}
 
