@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    conditional_append,
     event_store,
     harness,
     imports,
@@ -28,6 +29,7 @@ _MODULES = (
     outbox,
     messaging,
     event_store,
+    conditional_append,
     projections,
     jobs,
 )
