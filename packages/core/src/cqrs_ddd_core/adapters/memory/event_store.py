@@ -36,6 +36,7 @@ class InMemoryEventStore:
     def __init__(self, *, upcaster_registry: IUpcaster | None = None) -> None:
         self._feed: list[StoredEvent] = []
         self._streams: dict[StreamId, list[StoredEvent]] = {}
+        self._tagged = object()  # under which transactions keep their tagged events, in order
         self._upcasters = upcaster_registry
         self.signal = FeedSignal()
 
@@ -165,6 +166,9 @@ class InMemoryEventStore:
             for stream, events in seen.items():
                 if pending := events[committed[stream] :]:
                     transaction.pending[self, stream] = tuple(pending)
+            tagged = [event for append, base in new for event in _placed(append, base)]
+            before = transaction.pending.get((self._tagged,), ())
+            transaction.pending[self._tagged,] = (*before, *tagged)
         steps = [self._step(append, committed[append.stream], base) for append, base in new]
         if transaction is not None:
             for check, apply in steps:
@@ -207,17 +211,8 @@ class InMemoryEventStore:
         self, query: EventQuery, transaction: InMemoryTransaction | None
     ) -> list[StoredEvent]:
         """Return the events that ``query`` finds among those the transaction has not committed."""
-        found: list[StoredEvent] = []
-        for (owner, *names), events in transaction.pending.items() if transaction else ():
-            if owner is self:
-                (stream,) = names
-                committed = len(self._streams.get(stream, ()))
-                placed = (
-                    replace(event, stream=stream, version=version)
-                    for version, event in enumerate(events, start=committed + 1)
-                )
-                found += [event for event in placed if query.matches_stored(event)]
-        return found
+        own = transaction.pending.get((self._tagged,), ()) if transaction is not None else ()
+        return [event for event in own if query.matches_stored(event)]
 
     def _step(
         self, append: StreamAppend, committed: int, base: int
@@ -253,6 +248,15 @@ class InMemoryEventStore:
             stored_stream.append(stored)
             self._feed.append(stored)
         self.signal.notify()
+
+
+def _placed(append: StreamAppend, base: int) -> list[StoredEvent]:
+    """Return the events with tags, as they will stand behind version ``base`` of their stream."""
+    return [
+        replace(event, stream=append.stream, version=version)
+        for version, event in enumerate(append.events, start=base + 1)
+        if event.tags
+    ]
 
 
 def _check(append: StreamAppend, seen: Sequence[StoredEvent]) -> None:
