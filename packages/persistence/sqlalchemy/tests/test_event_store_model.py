@@ -246,7 +246,7 @@ def events(stream: StreamId, ids: list[str]) -> list[StoredEvent]:
     ]
 
 
-def check(machine: type[Any], world: World, examples: int) -> None:
+def check(machine: type[RuleBasedStateMachine], world: World, examples: int) -> None:
     """Run ``machine``, a state machine with a ``world``, on ``world``."""
     run_state_machine_as_test(
         type(machine.__name__, (machine,), {"world": world}),
@@ -260,7 +260,7 @@ def check(machine: type[Any], world: World, examples: int) -> None:
     )
 
 
-def check_in_memory(machine: type[Any], examples: int) -> None:
+def check_in_memory(machine: type[RuleBasedStateMachine], examples: int) -> None:
     with asyncio.Runner() as runner:
         world = World(InMemoryEventStore(), InMemoryUnitOfWork, lambda: None, runner)
 
@@ -271,7 +271,7 @@ def check_in_memory(machine: type[Any], examples: int) -> None:
         check(machine, world, examples)
 
 
-def check_on_a_database(machine: type[Any], url: str, examples: int) -> None:
+def check_on_a_database(machine: type[RuleBasedStateMachine], url: str, examples: int) -> None:
     with asyncio.Runner() as runner:
         opening = opened(url)
         sql = runner.run(opening.__aenter__())
