@@ -25,6 +25,8 @@ from cqrs_ddd_core import (
     InMemoryUnitOfWork,
     Mediator,
     MiddlewareRegistry,
+    Query,
+    ReadOnlyUnitOfWorkError,
     RetryMiddleware,
     StreamId,
     UntaggedEventError,
@@ -320,6 +322,21 @@ async def test_an_event_without_tags_is_refused_before_anything_is_recorded(
     with pytest.raises(UntaggedEventError, match="Plain"):
         decision.record(DEFINED, Plain())
     assert decision.unsaved == []
+
+
+async def test_a_query_reads_and_decides_nothing(enrolment: Enrolment) -> None:
+    class SeatsOf(Query[int | None]):
+        course_id: str
+
+    async def seats(query: SeatsOf) -> int | None:
+        decision = await enrolment.decisions.load(capacity_of(query.course_id))
+        with pytest.raises(ReadOnlyUnitOfWorkError):
+            decision.record(CapacityChanged(course_id=query.course_id, capacity=9))
+        return decision.state
+
+    enrolment.registry.register_query_handler(SeatsOf, seats)
+    await enrolment.mediator.send(Define(course_id="c-1", capacity=3))
+    assert (await enrolment.mediator.query(SeatsOf(course_id="c-1"))).result == 3
 
 
 async def test_an_event_that_could_not_be_read_again_is_refused(enrolment: Enrolment) -> None:

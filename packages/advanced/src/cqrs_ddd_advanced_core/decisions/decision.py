@@ -8,6 +8,7 @@ from cqrs_ddd_advanced_core.decisions.state_view import StateView
 from cqrs_ddd_core import (
     AggregateRootMixin,
     EventTypeRegistry,
+    ReadOnlyUnitOfWorkError,
     UntaggedEventError,
     new_id,
     tags_of,
@@ -25,13 +26,14 @@ class Decision(AggregateRootMixin, Generic[S]):
         id: of this decision, in this unit of work.
         view: what it depends on.
         known: how many events of the store it rests on.
+        read_only: whether it was read for a query, which decides nothing.
         recorded: how many events were recorded.
         unsaved: those of them that the store has not been given yet.
     """
 
     def __init__(self, view: StateView[S], event_types: EventTypeRegistry) -> None:
         self.id, self.view, self._types = new_id(), view, event_types
-        self.known, self.recorded = 0, 0
+        self.known, self.recorded, self.read_only = 0, 0, False
         self.unsaved: list[Any] = []
         self._unsaved_known = 0
         self._carried = view.start()
@@ -50,7 +52,10 @@ class Decision(AggregateRootMixin, Generic[S]):
 
         Raises:
             UntaggedEventError: one has no tag, so no other decision could know of it.
+            ReadOnlyUnitOfWorkError: it was read for a query.
         """
+        if self.read_only:
+            raise ReadOnlyUnitOfWorkError
         named = [(self._types.name_of(_class_of(event)), tags_of(event)) for event in events]
         for event, (name, tags) in zip(events, named, strict=True):
             if not tags:

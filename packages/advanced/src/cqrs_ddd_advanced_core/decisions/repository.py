@@ -103,6 +103,7 @@ class DecisionRepository:
             async for stored in found:
                 decision.take(stored.event_type, stored.tags, self._reader.read(stored))
         if uow is not None:
+            decision.read_only = uow.read_only
             gateway = cast("IAggregateGateway[Any]", _Gateway(self, uow))
             uow.identities.loaded(gateway, decision)
         return decision
