@@ -2,7 +2,7 @@
 # ruff: noqa: PT012 - a unit of work is one step
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -10,7 +10,9 @@ from cqrs_ddd_advanced_core import (
     DecisionRepository,
     EventSourcingError,
     EventUnreadableError,
+    EventUpcaster,
     StateView,
+    UpcasterRegistry,
 )
 from cqrs_ddd_core import (
     AppendConditionError,
@@ -308,6 +310,36 @@ async def test_an_event_that_names_an_aggregate_goes_into_its_stream(enrolment: 
         )
         await decisions.save(decision)
     assert await enrolment.store.stream_version(StreamId("Course", "c-1")) == 2
+
+
+async def test_a_renamed_event_is_found_by_its_old_name_and_counts() -> None:
+    class CourseOpened(DomainEvent):
+        course_id: Annotated[str, COURSE]
+        capacity: int
+
+    class Renamed(EventUpcaster):
+        supported_type = "CourseOpened"
+        from_version, to_version = 1, 2
+        new_type = "CourseDefined"
+
+        def upcast(self, payload: dict[str, Any]) -> dict[str, Any]:
+            return {**payload, "version": 2}
+
+    old = DecisionRepository(event_store=(store := InMemoryEventStore()), events=[CourseOpened])
+    decision = await old.load(capacity_of("c-1"))
+    decision.record(CourseOpened(course_id="c-1", capacity=4))
+    await old.save(decision)
+
+    new = DecisionRepository(
+        event_store=store, events=[CourseDefined], upcaster_registry=UpcasterRegistry(Renamed())
+    )
+    names = ["CourseOpened", CourseDefined]
+    query = EventQuery.of(types=names, tags=[COURSE("c-1")])
+    decision = await new.load(StateView(query, 0, lambda _, event: event.capacity))
+    assert (decision.state, decision.known) == (4, 1)
+    decision.record(CourseDefined(course_id="c-1", capacity=5))
+    await new.save(decision)
+    assert (await new.load(decision.view)).state == 5
 
 
 # -- mistakes ------------------------------------------------------------------------------------

@@ -44,8 +44,9 @@ class Decision(AggregateRootMixin, Generic[S]):
         return self.view.finish(self._carried)
 
     def take(self, name: str, tags: Sequence[str], event: Any) -> None:
-        """Take in a stored event of this type and these tags."""
-        self.known += self._evolve(name, tags, event)
+        """Take in an event that the store has found; an upcaster may have given it another type."""
+        self.known += 1
+        self._evolve(name, tags, event)
 
     def record(self, *events: Any) -> None:
         """Decide that ``events`` happen; they are appended if nothing that was read has changed.
