@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cqrs_ddd_advanced_core import DecisionModel, StateView, combine
+from cqrs_ddd_advanced_core import DecisionModel, StateView, combine_views
 from cqrs_ddd_core import Command, DomainError, DomainEvent, EventQuery, Tag
 
 COURSE, STUDENT = Tag("course"), Tag("student")
@@ -71,7 +71,7 @@ class Seat:
 
 def seat(command: Subscribe) -> StateView[Seat]:
     course, student = COURSE(command.course_id), STUDENT(command.student_id)
-    return combine(
+    return combine_views(
         Seat,
         capacity_of(command.course_id),
         subscriptions(course),

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import assert_type
 
-from cqrs_ddd_advanced_core import Decision, DecisionModel, DecisionRepository, StateView, combine
+from cqrs_ddd_advanced_core import (
+    Decision,
+    DecisionModel,
+    DecisionRepository,
+    StateView,
+    combine_views,
+)
 from cqrs_ddd_core import Command, DomainEvent, EventQuery
 
 
@@ -31,7 +37,7 @@ def title() -> StateView[str | None]:
 
 
 def seat(_: Subscribe) -> StateView[Seat]:
-    return combine(Seat, taken(), title())
+    return combine_views(Seat, taken(), title())
 
 
 def subscribe(command: Subscribe, seat: Seat) -> list[Subscribed]:

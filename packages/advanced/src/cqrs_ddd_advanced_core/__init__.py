@@ -5,7 +5,7 @@ from cqrs_ddd_advanced_core.decisions import (
     DecisionModel,
     DecisionRepository,
     StateView,
-    combine,
+    combine_views,
 )
 from cqrs_ddd_advanced_core.event_sourcing import (
     DecidedAggregate,
@@ -69,5 +69,5 @@ __all__ = [
     "UpcasterChainError",
     "UpcasterRegistry",
     "apply_event",
-    "combine",
+    "combine_views",
 ]

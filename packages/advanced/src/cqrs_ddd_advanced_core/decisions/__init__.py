@@ -2,6 +2,6 @@
 
 from cqrs_ddd_advanced_core.decisions.decision import Decision, DecisionModel
 from cqrs_ddd_advanced_core.decisions.repository import DecisionRepository
-from cqrs_ddd_advanced_core.decisions.state_view import StateView, combine
+from cqrs_ddd_advanced_core.decisions.state_view import StateView, combine_views
 
-__all__ = ["Decision", "DecisionModel", "DecisionRepository", "StateView", "combine"]
+__all__ = ["Decision", "DecisionModel", "DecisionRepository", "StateView", "combine_views"]

@@ -77,13 +77,15 @@ class _CombinedView(StateView[S]):
 
 
 @overload
-def combine(make: Callable[[A, B], S], a: StateView[A], b: StateView[B], /) -> StateView[S]: ...
+def combine_views(
+    make: Callable[[A, B], S], a: StateView[A], b: StateView[B], /
+) -> StateView[S]: ...
 @overload
-def combine(
+def combine_views(
     make: Callable[[A, B, C], S], a: StateView[A], b: StateView[B], c: StateView[C], /
 ) -> StateView[S]: ...
 @overload
-def combine(
+def combine_views(
     make: Callable[[A, B, C, D], S],
     a: StateView[A],
     b: StateView[B],
@@ -92,7 +94,7 @@ def combine(
     /,
 ) -> StateView[S]: ...
 @overload
-def combine(
+def combine_views(
     make: Callable[[A, B, C, D, E], S],
     a: StateView[A],
     b: StateView[B],
@@ -102,7 +104,7 @@ def combine(
     /,
 ) -> StateView[S]: ...
 @overload
-def combine(
+def combine_views(
     make: Callable[[A, B, C, D, E, F], S],
     a: StateView[A],
     b: StateView[B],
@@ -112,7 +114,7 @@ def combine(
     f: StateView[F],
     /,
 ) -> StateView[S]: ...
-def combine(make: Callable[..., S], /, *views: StateView[Any]) -> StateView[S]:
+def combine_views(make: Callable[..., S], /, *views: StateView[Any]) -> StateView[S]:
     """Return several facts as one, read at once: ``make`` takes them in this order.
 
     Combine combined ones where there are more than six.
@@ -122,7 +124,7 @@ def combine(make: Callable[..., S], /, *views: StateView[Any]) -> StateView[S]:
 
     Example:
         >>> count = lambda tag: StateView(EventQuery.of(tags=[tag]), 0, lambda n, _: n + 1)
-        >>> both = combine(lambda a, b: (a, b), count("course:c-1"), count("student:s-1"))
+        >>> both = combine_views(lambda a, b: (a, b), count("course:c-1"), count("student:s-1"))
         >>> str(both.query)
         'any type with course:c-1, or any type with student:s-1'
     """
