@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    conditional_append,
     event_sagas,
     event_store,
     harness,
@@ -31,6 +32,7 @@ _MODULES = (
     outbox,
     messaging,
     event_store,
+    conditional_append,
     projections,
     jobs,
     sagas,

@@ -44,6 +44,7 @@ from cqrs_ddd_core.testing.conformance import (
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
+    TaggedEventStoreConformance,
     UnitOfWorkConformance,
 )
 from cqrs_ddd_core.testing.conformance.read_model import Reader
@@ -105,6 +106,12 @@ class TestInMemoryInboxStorage(InboxStorageConformance):
 
 
 class TestInMemoryEventStore(EventStoreConformance):
+    @pytest.fixture
+    def event_store(self) -> InMemoryEventStore:
+        return InMemoryEventStore()
+
+
+class TestInMemoryTaggedEventStore(TaggedEventStoreConformance):
     @pytest.fixture
     def event_store(self) -> InMemoryEventStore:
         return InMemoryEventStore()

@@ -1,5 +1,12 @@
 """Event sourcing at the top; jobs, scheduling, undo and conflicts in their folders."""
 
+from cqrs_ddd_advanced_core.decisions import (
+    Decision,
+    DecisionModel,
+    DecisionRepository,
+    StateView,
+    combine_views,
+)
 from cqrs_ddd_advanced_core.event_sourcing import (
     DecidedAggregate,
     Decider,
@@ -37,6 +44,9 @@ __all__ = [
     "CustomStrategy",
     "DecidedAggregate",
     "Decider",
+    "Decision",
+    "DecisionModel",
+    "DecisionRepository",
     "EventReader",
     "EventSourcedAggregate",
     "EventSourcedMediator",
@@ -53,6 +63,7 @@ __all__ = [
     "MissingEventHandlerError",
     "Snapshot",
     "SnapshotProgress",
+    "StateView",
     "StreamGapError",
     "TimeStrategy",
     "UnknownAggregateError",
@@ -60,4 +71,5 @@ __all__ = [
     "UpcasterChainError",
     "UpcasterRegistry",
     "apply_event",
+    "combine_views",
 ]

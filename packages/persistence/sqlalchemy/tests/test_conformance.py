@@ -25,6 +25,7 @@ from cqrs_ddd_core.testing.conformance import (
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
+    TaggedEventStoreConformance,
     UnitOfWorkConformance,
 )
 from cqrs_ddd_core.testing.conformance.read_model import Reader
@@ -127,6 +128,17 @@ class TestSQLAlchemyIdempotencyStore(IdempotencyStoreConformance):
 
 
 class TestSQLAlchemyEventStore(EventStoreConformance):
+    @pytest.fixture
+    async def event_store(self, sql: Sql) -> SQLAlchemyEventStore:
+        event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)
+        await create_schema(sql.engine, event_store)
+        return event_store
+
+
+@pytest.mark.parametrize(
+    "sql", ["sqlite_url", "postgres_url", "postgres_psycopg_url"], indirect=True
+)
+class TestSQLAlchemyTaggedEventStore(TaggedEventStoreConformance):
     @pytest.fixture
     async def event_store(self, sql: Sql) -> SQLAlchemyEventStore:
         event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
+from cqrs_ddd_core.domain.tags import tags_of
 from cqrs_ddd_core.ports.event_store import IEventStore, StoredEvent, StreamAppend, StreamId
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
@@ -80,4 +81,5 @@ def stored_event(event: object, codec: IMessageCodec, tenant_id: str = "") -> St
         correlation_id=getattr(event, "correlation_id", None),
         causation_id=getattr(event, "causation_id", None),
         metadata=getattr(event, "metadata", None) or {},
+        tags=tags_of(event),
     )

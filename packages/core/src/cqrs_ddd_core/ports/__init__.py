@@ -11,6 +11,15 @@ from cqrs_ddd_core.ports.circuit_breaker import (
 )
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
+from cqrs_ddd_core.ports.event_query import (
+    AppendCondition,
+    AppendConditionError,
+    ConditionUnsupportedError,
+    EventQuery,
+    EventQueryError,
+    EventQueryItem,
+    UntaggedEventError,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -76,6 +85,7 @@ from cqrs_ddd_core.ports.read_model import IReadModel, IReadModelWriter
 from cqrs_ddd_core.ports.repository import IRepository
 from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
+from cqrs_ddd_core.ports.tagged_event_store import ITaggedEventStore
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
 from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
@@ -83,17 +93,23 @@ from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "AppendCondition",
+    "AppendConditionError",
     "BlockedKey",
     "BrokerUnavailableError",
     "Change",
     "CircuitOpenError",
     "CircuitPermit",
     "CircuitState",
+    "ConditionUnsupportedError",
     "DeadLetter",
     "Delivery",
     "DueKey",
     "DueKeys",
     "DuplicateMessageError",
+    "EventQuery",
+    "EventQueryError",
+    "EventQueryItem",
     "ExpectedVersion",
     "FailedEvent",
     "FailedKey",
@@ -127,6 +143,7 @@ __all__ = [
     "IRepository",
     "ISpecification",
     "ISubscription",
+    "ITaggedEventStore",
     "IUnitOfWork",
     "IUpcaster",
     "IValidator",
@@ -151,6 +168,7 @@ __all__ = [
     "StreamAppend",
     "StreamId",
     "UnreadableMessageError",
+    "UntaggedEventError",
     "VersionState",
     "VersionStatus",
     "WaitingBatch",

@@ -27,6 +27,7 @@ _MODULES = (
     "search",
     "standalone_repository",
     "steps",
+    "tagged_event_store",
     "unit_of_work",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
@@ -52,6 +53,7 @@ from cqrs_ddd_core.testing.conformance.search import SearchConformance
 from cqrs_ddd_core.testing.conformance.standalone_repository import (
     StandaloneRepositoryConformance,
 )
+from cqrs_ddd_core.testing.conformance.tagged_event_store import TaggedEventStoreConformance
 from cqrs_ddd_core.testing.conformance.unit_of_work import UnitOfWorkConformance
 
 __all__ = [
@@ -70,5 +72,6 @@ __all__ = [
     "RepositoryConformance",
     "SearchConformance",
     "StandaloneRepositoryConformance",
+    "TaggedEventStoreConformance",
     "UnitOfWorkConformance",
 ]
