@@ -98,6 +98,12 @@ def test_report_without_json_is_for_people(csv_file: CsvFile) -> None:
         assert text in result.stdout
 
 
+def test_an_empty_shop_has_a_report_on_every_database(database_url: str) -> None:
+    result = run("report", "--json", "--database", database_url)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["orders"] == 0
+
+
 def test_demo_prints_the_same_report_however_often_it_runs() -> None:
     first, second = run("demo"), run("demo")
     assert (first.exit_code, second.exit_code) == (0, 0)
@@ -176,7 +182,9 @@ def test_an_interrupted_import_ends_with_130_and_goes_on_when_run_again(csv_file
     assert child.returncode == 130
     assert "run the same command again" in error
     assert "Traceback" not in error
-    before = json.loads(run("report", "--json").stdout)["rows_accepted"]
+    result = run("report", "--json")
+    assert result.exit_code == 0, (result.output, error)
+    before = json.loads(result.stdout)["rows_accepted"]
     assert before < len(rows)
     assert f"{len(rows)} accepted" in run("import", path).stdout
     assert json.loads(run("report", "--json").stdout)["rows_accepted"] == len(rows)

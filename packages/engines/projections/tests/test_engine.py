@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cqrs_ddd_core import VersionState, VersionStatus
+from cqrs_ddd_core import InMemoryReadModel, VersionState, VersionStatus
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_projections import (
     ErrorPolicy,
@@ -48,6 +48,28 @@ async def test_it_catches_up_and_then_follows(shop: Shop) -> None:
         await shop.append(placed("bob", 7))
         await caught_up(shop, projection)
         assert await shop.read() == {"ann": (2, 11), "bob": (2, 12)}
+
+
+async def test_an_empty_read_model_can_be_read_when_nothing_has_to_be_waited_for(
+    quick_shop: Shop,
+) -> None:
+    began, gate = asyncio.Event(), asyncio.Event()
+
+    class SlowlyMade(InMemoryReadModel):
+        async def create(self, version: int, *, live: bool) -> None:
+            began.set()
+            await gate.wait()
+            await super().create(version, live=live)
+
+    quick_shop.read_model = SlowlyMade()
+    projection = quick_shop.projection(CustomersHandler())
+    async with at_work(projection):
+        await began.wait()
+        with pytest.raises(ProjectionBehindError, match="has never run"):
+            await projection.wait_for(0, timeout=0.05)
+        gate.set()
+        await projection.wait_for(0, timeout=LONG)
+        assert quick_shop.read_model.live == 1
 
 
 async def test_another_worker_goes_on_where_the_last_one_ended(shop: Shop) -> None:
