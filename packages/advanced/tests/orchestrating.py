@@ -127,11 +127,17 @@ FORWARD = {SagaAction.ACT, SagaAction.TRY, SagaAction.CONFIRM}
 
 
 class WatchedRepository(InMemorySagaRepository):
-    """Keeps sagas, and notes what must never be written."""
+    """Keeps sagas, and notes what must never be written, and how far they came before they turned.
+
+    Attributes:
+        problems: what must never have been written.
+        turned_at: how many entries there were when a saga turned back.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[str] = []
+        self.turned_at: int | None = None
 
     async def save(
         self,
@@ -143,6 +149,8 @@ class WatchedRepository(InMemorySagaRepository):
     ) -> SagaInstance:
         before = await self.find(saga.saga_id)
         saved = await super().save(saga, journal, uow, release=release)
+        if saga.status is SagaStatus.COMPENSATING and self.turned_at is None:
+            self.turned_at = saga.entries
         if before is not None and before.status is not SagaStatus.RUNNING:
             if saga.status in {SagaStatus.RUNNING, SagaStatus.COMPLETED}:
                 self.problems.append(f"{before.status} to {saga.status}")

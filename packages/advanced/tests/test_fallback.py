@@ -16,7 +16,7 @@ from cqrs_ddd_advanced_core.orchestration import (
     StepFunctions,
 )
 from cqrs_ddd_advanced_core.sagas import SagaConfigurationError, SagaStatus
-from cqrs_ddd_core import CircuitState, InMemoryCircuitBreaker, use_clock
+from cqrs_ddd_core import CircuitState, InMemoryCircuitBreaker, guarded, use_clock
 from cqrs_ddd_core.testing import ManualClock, until
 
 from .orchestrating import (
@@ -188,6 +188,30 @@ async def test_a_primary_that_hangs_opens_the_circuit(
         clock.advance(5)
         assert (await running).status is SagaStatus.COMPLETED
         assert await breaker.state_of("payments") is CircuitState.OPEN
+
+
+async def test_a_retriable_step_waits_for_a_circuit_of_its_own(
+    world: World, repository: WatchedRepository
+) -> None:
+    breaker = InMemoryCircuitBreaker(failure_threshold=1, recovery_time=60)
+
+    async def send(_: Trail, call: StepCall) -> None:
+        async with guarded(breaker, "mail", failures=(ConnectionError,)):
+            if call.attempt == 1:
+                raise ConnectionError
+            world.apply(world.ask(call))
+
+    trip = Orchestration("trip", Trail, [RetriableStep("send", StepFunctions(send))])
+    runner = OrchestrationRunner(repository, [trip], patience=0.0)
+    with use_clock(ManualClock()) as clock:
+        result = await runner.run(trip, Trail(), saga_id="s")
+        while result.status is SagaStatus.RUNNING:
+            clock.advance(40)
+            for saga in await repository.claim(["trip"], worker="w", lease=30):
+                await runner.resume(saga)
+            result = await runner.result(trip, "s")
+    assert result.status is SagaStatus.COMPLETED
+    assert world.effects == [("act", "send")]
 
 
 async def test_a_pivot_whose_circuit_opens_while_it_is_in_doubt_does_not_fall_back(

@@ -18,7 +18,7 @@ from cqrs_ddd_advanced_core.orchestration import (
     StepFunctions,
     StepKind,
 )
-from cqrs_ddd_advanced_core.sagas import SagaAction, SagaStatus
+from cqrs_ddd_advanced_core.sagas import SagaAction, SagaOutcome, SagaStatus
 from cqrs_ddd_advanced_core.tcc import TCC, TCCPhase, TCCStep, phases_of
 from cqrs_ddd_core import use_clock
 from cqrs_ddd_core.testing import ManualClock
@@ -89,7 +89,6 @@ class Checked:
         self.repository = WatchedRepository()
         self.problems: list[str] = []
         self.kinds: dict[str, StepKind] = {}
-        self.is_back = False
 
     def step_of(
         self, name: str, kind: StepKind, acts: list[str], compensations: list[str]
@@ -106,11 +105,14 @@ class Checked:
             self.problems.append(f"{call.action} {call.step} again")
         if call.action in {SagaAction.COMPENSATE, SagaAction.CANCEL}:
             is_replaced = f"{call.step}{FALLBACK}" in self.kinds
-            if saga.status is SagaStatus.COMPENSATING:
-                self.is_back = True
-            elif not (is_replaced and saga.status is SagaStatus.RUNNING):
+            is_back = saga.status is SagaStatus.COMPENSATING
+            if not is_back and not (is_replaced and saga.status is SagaStatus.RUNNING):
                 self.problems.append(f"{call.step} is undone while {saga.status}")
-        elif self.is_back:
+        elif self.repository.turned_at is not None and any(
+            entry.action in {SagaAction.COMPENSATE, SagaAction.CANCEL}
+            for entry in journal[self.repository.turned_at :]
+            if entry.outcome is SagaOutcome.STARTED
+        ):
             self.problems.append(f"{call.action} {call.step} behind a compensation")
 
     async def run(self, definition: Any, clock: ManualClock) -> Any:

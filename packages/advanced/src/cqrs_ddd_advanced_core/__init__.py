@@ -1,4 +1,4 @@
-"""Event sourcing at the top; jobs, scheduling, undo and conflicts in their folders."""
+"""Event sourcing at the top; sagas, jobs, scheduling, undo and conflicts in their folders."""
 
 from cqrs_ddd_advanced_core.decisions import (
     Decision,

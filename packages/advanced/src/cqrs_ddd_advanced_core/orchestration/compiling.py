@@ -68,6 +68,7 @@ def _variant(
     *,
     guarded_by: Fallback[Any] | None = None,
 ) -> Variant:
+    refused = (CircuitOpenError,) if guarded_by is not None else ()
     forward = PlannedAction(
         label=SagaAction.ACT,
         step=name,
@@ -77,7 +78,7 @@ def _variant(
         until_done=step.kind is StepKind.RETRIABLE,
         until_certain=step.kind is StepKind.PIVOT,
         timeout=step.timeout,
-        give_up_on=(*step.give_up_on, CircuitOpenError),
+        give_up_on=(*step.give_up_on, *refused),
         in_doubt_on=step.in_doubt_on,
         guard=_guard_of(guarded_by),
     )
@@ -89,7 +90,7 @@ def _variant(
         timeout=step.timeout,
     )
     is_undone = step.kind is StepKind.COMPENSATABLE and step.compensates
-    failures = (*guarded_by.failures, CircuitOpenError) if guarded_by is not None else ()
+    failures = (*guarded_by.failures, *refused) if guarded_by is not None else ()
     return Variant(forward=forward, backward=backward if is_undone else None, failures=failures)
 
 
