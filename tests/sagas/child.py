@@ -152,6 +152,8 @@ async def run(url: str, rounds: int) -> None:
 
 
 async def all_over(world: World, sagas: int) -> bool:
+    if await world.store.outbox.get_pending(1):
+        return False
     found = await world.manager.search(limit=sagas + 1)
     return len(found) == sagas and all(saga.status.is_final for saga in found)
 

@@ -40,6 +40,41 @@ async def bootstrap_sagas(
 
     Raises:
         SagaConfigurationError: a saga cannot work, two have one name, or there is no outbox.
+
+    Example:
+        >>> import asyncio
+        >>> from cqrs_ddd_core import (
+        ...     Command, DomainEvent, HandlerRegistry, InMemoryOutboxStorage, InMemoryUnitOfWork,
+        ...     MiddlewareRegistry)
+        >>> from cqrs_ddd_core.cqrs.outbox import OutboxService
+        >>> from cqrs_ddd_advanced_core.sagas import (
+        ...     InMemorySagaRepository, SagaBuilder, SagaCommandPublisher)
+        >>> class OrderPlaced(DomainEvent):
+        ...     order_id: str
+        >>> class Reserve(Command[None]):
+        ...     order_id: str
+        >>> async def reserve(command: Reserve) -> None:
+        ...     print("reserved", command.order_id)
+        >>> saga = (
+        ...     SagaBuilder("Fulfilment")
+        ...     .on(OrderPlaced, send=lambda e: Reserve(order_id=e.order_id), complete=True)
+        ...     .build()
+        ... )
+        >>> registry, outbox = HandlerRegistry(), InMemoryOutboxStorage()
+        >>> registry.register_command_handler(Reserve, reserve)
+        >>> mediator = Mediator(
+        ...     registry, InMemoryUnitOfWork,
+        ...     middleware_registry=MiddlewareRegistry([OutboxMiddleware(outbox)]))
+        >>> async def work() -> str:
+        ...     manager = await bootstrap_sagas(
+        ...         sagas=[saga], repository=InMemorySagaRepository(), command_bus=mediator)
+        ...     await manager.handle(OrderPlaced(order_id="o-1", correlation_id="c-1"))
+        ...     async with OutboxService(outbox, SagaCommandPublisher(manager)) as relay:
+        ...         await relay.drain()
+        ...     return (await manager.find_saga("Fulfilment", "c-1")).status
+        >>> asyncio.run(work())
+        reserved o-1
+        <SagaStatus.COMPLETED: 'completed'>
     """
     definitions = [
         each if isinstance(each, SagaDefinition) else each.definition() for each in sagas

@@ -191,7 +191,20 @@ def on_event(
     correlate: Correlate | None = None,
     parks_failures: bool = False,
 ) -> Callable[[F], F]:
-    """Have a method of a ``Saga`` handle events of this type; see ``SagaBuilder.on``."""
+    """Have a method of a ``Saga`` handle events of this type.
+
+    Args:
+        event_type: a class of events.
+        step: the name of the step entered.
+        after: the steps that have been entered before.
+        starts: whether the event begins a saga.
+        resumes: whether it ends a suspension; it is handled while that lasts.
+        timeout: seconds the step may last.
+        correlate: how this event tells which saga it belongs to.
+        parks_failures: whether the saga waits for a person when a command of the step has failed.
+
+    ``SagaBuilder.on`` says more of each; ``Saga`` has an example.
+    """
 
     def mark(method: F) -> F:
         setattr(
