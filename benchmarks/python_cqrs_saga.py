@@ -1,5 +1,5 @@
 """A saga of the library ``python-cqrs``: three steps that note that they were done."""
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportMissingTypeStubs=false
 
 import dataclasses
 from typing import Any
