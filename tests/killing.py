@@ -20,7 +20,13 @@ _TRIES = 10
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["__main__", "tests.relay.child", "tests.delivery.child", "tests.delivery.relaying"]
+    [
+        "__main__",
+        "tests.relay.child",
+        "tests.relay.racing",
+        "tests.delivery.child",
+        "tests.delivery.relaying",
+    ]
 )
 _parent: list[Connection] = []
 
@@ -95,6 +101,12 @@ class Child:
         while self._reader.poll() and self.next_line() is not None:
             pass
         return line in self.lines
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """Kill it, wherever it is."""
