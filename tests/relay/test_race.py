@@ -92,11 +92,12 @@ def _message(key: str, number: int) -> OutboxMessage:
 async def race(url: str, folder: Path) -> AsyncGenerator[Race]:
     engine = create_engine(url)
     storage = SQLAlchemyOutboxStorage(create_session_factory(engine))
-    await create_schema(engine, storage)
-    with ExitStack() as stack:
-        running = Race(url, folder, storage, stack)
-        yield running
-    await engine.dispose()
+    try:
+        await create_schema(engine, storage)
+        with ExitStack() as stack:
+            yield Race(url, folder, storage, stack)
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.timeout(600 + 2 * OUTAGE)

@@ -24,6 +24,7 @@ from cqrs_ddd_persistence_sqlalchemy.projections import (
 )
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.signals import PostgreSQLSignal, SignalNotSupportedError
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
 from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
@@ -37,6 +38,7 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "PostgreSQLSignal",
     "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
@@ -48,6 +50,7 @@ __all__ = [
     "SQLAlchemySnapshotStore",
     "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
+    "SignalNotSupportedError",
     "UniqueViolationError",
     "UtcDateTime",
     "create_engine",
