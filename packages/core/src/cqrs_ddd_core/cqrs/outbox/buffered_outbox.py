@@ -171,7 +171,10 @@ class BufferedOutbox:
         relay, pause = self.relay, _FIRST_PAUSE
         token = current_context.set(None)  # what is delivered belongs to other conversations
         self._stop_by, self._is_at_work = None, True
-        watching = asyncio.gather(self._begin_stop_when(stopping), self._wake_by_signal())
+        watching = [
+            asyncio.create_task(self._begin_stop_when(stopping)),
+            asyncio.create_task(self._wake_by_signal()),
+        ]
         try:
             while not self._is_done():
                 relay.poke.clear()
@@ -192,7 +195,8 @@ class BufferedOutbox:
                     await self._wait(until)
         finally:
             self._is_at_work = False
-            watching.cancel()
+            for watcher in watching:
+                watcher.cancel()
             current_context.reset(token)
             await shielded(self._end())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+APPLICATION = "cqrs-ddd signal"  # to be seen in pg_stat_activity
 _GONE = "the server has closed the connection"
 
 
@@ -85,8 +86,6 @@ class PsycopgConnection(SideConnection):
         async with _own_connection(engine) as listening, _own_connection(engine) as telling:
             opened = cls(channel, heard)
             opened._listening, opened._telling = listening, telling
-            await listening.set_autocommit(True)
-            await telling.set_autocommit(True)
             await listening.execute(f"LISTEN {channel}")
             yield opened
 
@@ -111,11 +110,16 @@ class PsycopgConnection(SideConnection):
 async def _own_connection(engine: AsyncEngine) -> AsyncGenerator[Any]:
     """Connect as the engine does, outside of its pool; yield the driver's connection."""
     connection = await engine.connect()
+    driver: Any = None
     try:
-        raw = await connection.get_raw_connection()
-        driver = raw.driver_connection
+        driver = (await connection.get_raw_connection()).driver_connection
         await connection.run_sync(lambda sync: sync.detach())
+        if hasattr(driver, "set_autocommit"):
+            await driver.set_autocommit(True)
+        await driver.execute(f"SET application_name = '{APPLICATION}'")
         yield driver
     finally:
         with suppress(Exception):  # of one that is gone already
+            if driver is not None:  # SQLAlchemy leaves one of psycopg open once it is detached
+                await driver.close()
             await connection.close()
