@@ -18,6 +18,7 @@ from benchmarks import (
     projections,
     specifications,
     unit_of_work,
+    wake_up,
 )
 
 _MODULES = (
@@ -25,6 +26,7 @@ _MODULES = (
     mediator,
     specifications,
     unit_of_work,
+    wake_up,
     outbox,
     messaging,
     event_store,
