@@ -31,6 +31,7 @@ from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_operations import (
     DeadLetter,
+    DeadLetterFilter,
     IOutboxOperations,
     OutboxStatistics,
     RetryingMessage,
@@ -81,6 +82,7 @@ __all__ = [
     "BrokerUnavailableError",
     "Change",
     "DeadLetter",
+    "DeadLetterFilter",
     "Delivery",
     "DueKey",
     "DueKeys",
