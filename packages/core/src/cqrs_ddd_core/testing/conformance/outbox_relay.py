@@ -29,7 +29,7 @@ _LONG = 600.0
 
 
 _DAY = timedelta(days=1)
-_EMPTY_CHOICES: list[tuple[DeadLetterFilter, list[str]]] = [
+_EMPTY_CHOICES = [
     DeadLetterFilter(message_ids=[]),
     DeadLetterFilter(event_types=()),
     DeadLetterFilter(partition_keys=set[str]()),
