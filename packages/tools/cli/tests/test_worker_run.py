@@ -98,11 +98,12 @@ def test_its_health_is_seen_from_outside_until_it_ends() -> None:
 
     with start("background_shop:worker", "--health-file", "health.json") as child:
         assert child.stdout is not None
-        assert child.stdout.readline().strip() == "ready"
-        assert (health("--live").exit_code, health("--live").stdout) == (0, "Well: relay.\n")
-        reported = json.loads(health("--live", "--json").stdout)
-        assert (reported["problem"], reported["pid"]) == (None, child.pid)
+        said = child.stdout.readline().strip()
+        well, reported = health("--live"), health("--live", "--json")
         child.kill()
+    assert (said, well.exit_code, well.stdout) == ("ready", 0, "Well: relay.\n"), well.stderr
+    report = json.loads(reported.stdout)
+    assert (report["problem"], report["pid"]) == (None, child.pid)
     left = health("--max-age", "0s")
     assert (left.exit_code, left.stdout) == (1, "")
     assert "the worker was killed, or hangs" in left.stderr

@@ -14,6 +14,8 @@ from cqrs_ddd_cli.errors import TroubleError, plain_errors
 from cqrs_ddd_cli.output import AsJson, print_json, say
 from cqrs_ddd_core.runtime import read_health, serve_reference
 
+_MAX_AGE = 30.0
+
 app = typer.Typer(
     help="Run relays, consumers and other background work.",
     no_args_is_help=True,
@@ -80,14 +82,14 @@ def health(
         ),
     ] = False,
     max_age: Annotated[
-        timedelta,
+        timedelta | None,
         typer.Option(
             "--max-age",
             parser=duration,
             metavar="DURATION",
-            help="How old the file may be; a process that is dead or hangs writes none.",
+            help="How old the file may be (30s); a process that is dead or hangs writes none.",
         ),
-    ] = timedelta(seconds=30),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a worker on this machine is well; exit code 0 when it is, else 1.
@@ -96,7 +98,8 @@ def health(
     a restart because a broker is away.
     """
     with plain_errors():
-        found = read_health(path, max_age=max_age.total_seconds(), only_alive=live)
+        seconds = _MAX_AGE if max_age is None else max_age.total_seconds()
+        found = read_health(path, max_age=seconds, only_alive=live)
         if as_json:
             print_json({"problem": found.problem, **found.status})
         if found.problem is not None:
