@@ -222,10 +222,11 @@ async def _run(minutes: int, rate: int) -> None:
 
 def _print_minute(minute: int, world: _World, figures: list[tuple[float, float]]) -> None:
     (rss, traced), (rss_before, traced_before) = figures[-1], figures[-2:][0]
+    work = (world.done, world.outbox.relay.published, world.consumer.settled)
     print(
-        f"minute {minute:>3}: {world.done:>9,} commands, "
-        f"{world.outbox.relay.published:>9,} relayed, {world.consumer.settled:>9,} consumed; RSS {rss:7.1f} MB ({rss - rss_before:+.2f}), "
-        f"objects {traced:7.2f} MB ({traced - traced_before:+.2f})",
+        "minute {:>3}: {:>8,} commands, {:>8,} relayed, {:>8,} consumed; ".format(minute, *work)
+        + f"RSS {rss:.1f} MB ({rss - rss_before:+.2f}), "
+        f"objects {traced:.2f} MB ({traced - traced_before:+.2f})",
         flush=True,
     )
 
