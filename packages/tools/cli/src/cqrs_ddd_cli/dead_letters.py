@@ -186,7 +186,8 @@ async def _redrive(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     if as_json:
         print_json({"redriven": outcome.done, "missing": outcome.missing})
     else:
-        say(f"Redriven: {outcome.done:,}. They are delivered within seconds where a relay works.")
+        soon = "They are delivered within seconds where a relay is at work."
+        say(f"Redriven: {outcome.done:,}. {soon}")
         if outcome.behind:
             say(f"{outcome.behind:,} message(s) waited behind them and follow in order.")
     _complain_of_missing(outcome)
