@@ -8,7 +8,7 @@ import asyncio
 import gc
 import os
 import tracemalloc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from cqrs_ddd_core import (
     HandlerRegistry,
     Mediator,
     MiddlewareRegistry,
+    OutboxMessage,
     OutboxMiddleware,
     Worker,
     repository,
@@ -56,6 +57,15 @@ _TOTALS = Table(
     Column("id", text_type(key=True), primary_key=True),
     Column("count", BigInteger(), nullable=False, default=0),
 )
+
+
+class _ForgetfulPublisher(InMemoryPublisher):
+    """Keeps no list of what was published, as it does for tests."""
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
+        outcomes = await super().publish(messages)
+        self.published.clear()
+        return outcomes
 
 
 class Tally(AggregateRoot[str]):
@@ -168,7 +178,7 @@ def _wired(
 ) -> _World:
     bus = InMemoryMessageBus()
     bus.declare_queue("memory")
-    outbox = BufferedOutbox(storage=storage, broker=InMemoryPublisher(bus))
+    outbox = BufferedOutbox(storage=storage, broker=_ForgetfulPublisher(bus))
     sending, receiving = HandlerRegistry(), HandlerRegistry()
     sending.register_command_handler(RaiseTally, _raise)
     receiving.register_event_handler(TallyRaised, _copy)
