@@ -22,6 +22,7 @@ from benchmarks import (
     sagas,
     specifications,
     unit_of_work,
+    wake_up,
 )
 
 _MODULES = (
@@ -29,6 +30,7 @@ _MODULES = (
     mediator,
     specifications,
     unit_of_work,
+    wake_up,
     outbox,
     messaging,
     event_store,

@@ -46,6 +46,7 @@ from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_operations import (
     DeadLetter,
+    DeadLetterFilter,
     IOutboxOperations,
     OutboxStatistics,
     RetryingMessage,
@@ -103,6 +104,7 @@ __all__ = [
     "CircuitState",
     "ConditionUnsupportedError",
     "DeadLetter",
+    "DeadLetterFilter",
     "Delivery",
     "DueKey",
     "DueKeys",

@@ -25,6 +25,7 @@ from cqrs_ddd_persistence_sqlalchemy.projections import (
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
 from cqrs_ddd_persistence_sqlalchemy.sagas import SQLAlchemySagaRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.signals import PostgreSQLSignal, SignalNotSupportedError
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime, text_type
 from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
@@ -38,6 +39,7 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "PostgreSQLSignal",
     "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
@@ -50,6 +52,7 @@ __all__ = [
     "SQLAlchemySnapshotStore",
     "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
+    "SignalNotSupportedError",
     "UniqueViolationError",
     "UtcDateTime",
     "create_engine",

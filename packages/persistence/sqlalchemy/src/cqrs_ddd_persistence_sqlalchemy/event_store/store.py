@@ -63,6 +63,7 @@ class SQLAlchemyEventStore:
         upcaster_registry: brings old events to the schema of today as they are read.
         table: the name of the table of events; the others begin with it.
         batch_size: how many events a read fetches at once.
+        signal: told of commits, such as a ``PostgreSQLSignal``; else one for this process alone.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class SQLAlchemyEventStore:
         upcaster_registry: IUpcaster | None = None,
         table: str = "events",
         batch_size: int = 1000,
+        signal: FeedSignal | None = None,
     ) -> None:
         self._session_factory, self._upcasters = session_factory, upcaster_registry
         self._tables, self._batch_size = event_tables(table), batch_size
-        self.signal = FeedSignal()
+        self.signal = signal or FeedSignal()
 
     @property
     def tables(self) -> EventTables:
