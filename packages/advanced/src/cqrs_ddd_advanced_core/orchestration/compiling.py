@@ -24,8 +24,8 @@ from cqrs_ddd_advanced_core.orchestration.step import (
 from cqrs_ddd_advanced_core.sagas.errors import SagaLeaseLostError
 from cqrs_ddd_advanced_core.sagas.instance import SagaAction
 from cqrs_ddd_core.cqrs.circuit import guarded
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import CircuitOpenError
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 
 def compiled(

@@ -13,7 +13,7 @@ from cqrs_ddd_advanced_core.orchestration.step import ParallelSteps, Step
 from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError
 from cqrs_ddd_advanced_core.sagas.instance import SagaKind
 from cqrs_ddd_core.diagrams import DiagramKind
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 C = TypeVar("C")
 

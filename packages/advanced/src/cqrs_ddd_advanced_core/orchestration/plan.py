@@ -12,8 +12,8 @@ from pydantic_core import to_json
 
 from cqrs_ddd_advanced_core.orchestration.call import StepCall
 from cqrs_ddd_advanced_core.sagas.instance import SagaAction
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import IHandlerScope
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 Carry = Callable[[Any, StepCall], Any]
 """Carries an action out, given the context; may be a coroutine function."""

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from cqrs_ddd_advanced_core.orchestration.call import StepCall
 from cqrs_ddd_advanced_core.orchestration.plan import Bind, Carry, StepKind
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import ICircuitBreaker, IHandlerScope
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 C = TypeVar("C")
 C_contra = TypeVar("C_contra", contravariant=True)

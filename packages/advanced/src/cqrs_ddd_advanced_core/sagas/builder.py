@@ -15,7 +15,7 @@ from cqrs_ddd_advanced_core.sagas.definition import (
     seconds,
 )
 from cqrs_ddd_advanced_core.sagas.saga import Saga, steps
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 E = TypeVar("E")
 

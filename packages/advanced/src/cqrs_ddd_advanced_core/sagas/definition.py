@@ -14,7 +14,7 @@ from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError, SagaCorr
 from cqrs_ddd_core.cqrs.context import get_correlation_id
 from cqrs_ddd_core.diagrams import DiagramKind
 from cqrs_ddd_core.domain.event import event_type_of
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from cqrs_ddd_advanced_core.sagas.saga import Saga

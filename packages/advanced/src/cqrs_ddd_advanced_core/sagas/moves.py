@@ -13,12 +13,12 @@ from cqrs_ddd_advanced_core.sagas.repository import ISagaRepository
 from cqrs_ddd_core.cqrs.concurrency import CriticalSection
 from cqrs_ddd_core.cqrs.context import get_tenant_id
 from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import ILockStrategy, IMessageCodec, IOutboxStorage
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_core.primitives.ids import new_id
 from cqrs_ddd_core.primitives.locking import ResourceIdentifier
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
 _RACES = RetryPolicy(max_attempts=30, base_delay=0.005, max_delay=0.5)

@@ -15,7 +15,7 @@ from cqrs_ddd_advanced_core.sagas.definition import (
     seconds,
 )
 from cqrs_ddd_advanced_core.sagas.instance import SagaStatus
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from cqrs_ddd_advanced_core.sagas.move import SagaMove

@@ -18,8 +18,8 @@ from cqrs_ddd_advanced_core.orchestration.records import name_in_outline
 from cqrs_ddd_advanced_core.sagas.errors import SagaConfigurationError
 from cqrs_ddd_advanced_core.sagas.instance import SagaAction, SagaKind
 from cqrs_ddd_advanced_core.tcc.step import TCCStep
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import IHandlerScope
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 C = TypeVar("C")
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from cqrs_ddd_advanced_core.orchestration.call import StepCall
 from cqrs_ddd_advanced_core.orchestration.step import IN_DOUBT
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 C = TypeVar("C")
 
