@@ -8,7 +8,7 @@ import pytest
 from cqrs_ddd_core import OutboxMessage
 from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.memory import InMemoryConsumer, InMemoryMessageBus, InMemoryPublisher
-from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Parked
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance
 from cqrs_ddd_messaging.testing.world import message
 
 
@@ -18,16 +18,6 @@ class MemoryUnderTest:
         self.bus.declare_queue("told", "conformance.*")
         self.publisher = InMemoryPublisher(self.bus)
         self.consumer = InMemoryConsumer(self.bus, "told")
-
-    async def parked(self) -> list[Parked]:
-        return [
-            Parked(
-                each.envelope.attributes.get("id", ""),
-                each.envelope.data,
-                type(each.error).__name__,
-            )
-            for each in self.bus.dead_letters("told")
-        ]
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         self.bus.publish(MessageEnvelope(attributes, body), "conformance.raw")

@@ -1,6 +1,11 @@
 """The ports: what the toolkit asks of stores, brokers and lock servers, one protocol a file."""
 
 from cqrs_ddd_core.ports.aggregate_gateway import Change, IAggregateGateway
+from cqrs_ddd_core.ports.broker_dead_letters import (
+    BrokerDeadLetter,
+    IBrokerDeadLetters,
+    IParkingConsumer,
+)
 from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
@@ -78,6 +83,7 @@ __all__ = [
     "ActiveLock",
     "Aggregation",
     "BlockedKey",
+    "BrokerDeadLetter",
     "BrokerUnavailableError",
     "Change",
     "DeadLetter",
@@ -91,6 +97,7 @@ __all__ = [
     "FeedPage",
     "FeedSignal",
     "IAggregateGateway",
+    "IBrokerDeadLetters",
     "ICacheService",
     "ICommandBus",
     "IEventDispatcher",
@@ -109,6 +116,7 @@ __all__ = [
     "IOutboxOperations",
     "IOutboxRelayStorage",
     "IOutboxStorage",
+    "IParkingConsumer",
     "IProjectionOperations",
     "IProjectionStorage",
     "IQueryBus",

@@ -10,7 +10,7 @@ from aiormq.abc import AbstractChannel as AiormqChannel
 from aiormq.abc import DeliveredMessage
 
 from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
-from cqrs_ddd_messaging.dead_letters import ATTEMPT, attempt_in, dead_letter_notes
+from cqrs_ddd_messaging.notes import ATTEMPT, attempt_in, dead_letter_notes
 from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
 from cqrs_ddd_messaging.rabbitmq.connection import ConnectionLost, RabbitMQConnectionManager
 from cqrs_ddd_messaging.rabbitmq.publisher import amqp_message
