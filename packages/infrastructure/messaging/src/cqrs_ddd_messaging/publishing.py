@@ -41,7 +41,7 @@ async def publish_by_key(
     async with asyncio.TaskGroup() as group:
         for indexes in chains.values():
             group.create_task(publish_chain(indexes))
-    if all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
+    if outcomes and all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
         raise outcomes[0]
     return outcomes
 
@@ -82,6 +82,6 @@ async def publish_in_waves(
                 for index in chain[place:]:
                     held = messages[index]
                     outcomes[index] = HeldBackError(held.message_id, held.partition_key)
-    if all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
+    if outcomes and all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
         raise outcomes[0]
     return outcomes

@@ -224,6 +224,9 @@ class BrokerConformance(DeadLetterConformance):
         assert max(held) == 6  # noqa: PLR2004
         assert len(set(handled.ids)) == 41  # noqa: PLR2004
 
+    async def test_an_empty_batch_is_no_harm(self, broker: BrokerUnderTest) -> None:
+        assert list(await broker.publisher.publish([])) == []
+
     async def test_a_large_batch_is_published_and_consumed(self, broker: BrokerUnderTest) -> None:
         sent = [message(f"m-{number}", f"key-{number % 50}") for number in range(self.large_batch)]
         assert not any(await broker.publisher.publish(sent))
