@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from cqrs_ddd_core import OutboxMessage
 from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.memory import InMemoryConsumer, InMemoryMessageBus, InMemoryPublisher
-from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance
-from cqrs_ddd_messaging.testing.world import message
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
+from cqrs_ddd_messaging.testing.dead_letters import listed
+from cqrs_ddd_messaging.testing.world import consuming, message
 
 
 class MemoryUnderTest:
@@ -52,3 +54,11 @@ async def test_a_test_can_ask_what_was_published() -> None:
     with pytest.raises(AssertionError, match="not published"):
         publisher.assert_published("conformance.Other")
     assert bus.waiting("all") == 2
+
+
+async def test_a_letter_without_an_id_is_named_after_its_bytes() -> None:
+    broker = MemoryUnderTest()
+    await broker.publish_raw(b"no envelope", {})
+    async with consuming(broker, Handled()):
+        (letter,) = await listed(broker, 1)
+    assert letter.message_id == f"sha256:{sha256(b'no envelope').hexdigest()[:16]}"

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging.rabbitmq import (
     RabbitMQConnectionManager,
     RabbitMQConsumer,
     RabbitMQPublisher,
     RabbitMQQueue,
 )
-from cqrs_ddd_messaging.rabbitmq.publisher import PREFIX, amqp_message
-from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Parked
+from cqrs_ddd_messaging.rabbitmq.messages import PREFIX, amqp_message
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance
+from cqrs_ddd_messaging.testing.dead_letters import listed
+from cqrs_ddd_messaging.testing.world import TIMEOUT, message
 from tests.servers.rabbitmq import RestartableRabbitMQ
 
 
@@ -26,7 +30,7 @@ class RabbitMQUnderTest:
         self.queue = RabbitMQQueue(name=name, exchange=f"{name}.x", bindings=("conformance.#",))
         self.publisher = RabbitMQPublisher(self.connection, self.queue.exchange)
         self.consumer = RabbitMQConsumer(self.connection, self.queue)
-        self._server, self._parked = server, list[Parked]()
+        self._server = server
 
     async def set_up(self) -> None:
         channel = await self.connection.open_channel()
@@ -39,16 +43,6 @@ class RabbitMQUnderTest:
         await channel.exchange_delete(self.queue.exchange)
         await self.publisher.close()
         await self.connection.close()
-
-    async def parked(self) -> list[Parked]:
-        channel = await self.connection.open_channel()
-        dead = await channel.get_queue(self.queue.dead)
-        while (found := await dead.get(fail=False)) is not None:
-            error = str(found.headers["cqrs-error-type"])
-            self._parked.append(Parked(found.message_id or "", found.body, error))
-            await found.ack()
-        await channel.close()
-        return self._parked
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         channel = await self.connection.open_channel()
@@ -69,13 +63,43 @@ class RabbitMQUnderTest:
         self._server.start()  # not in a thread: the server ends with the thread that started it
 
 
+@pytest.fixture
+async def broker(rabbitmq_url: str) -> AsyncGenerator[RabbitMQUnderTest]:
+    broker = RabbitMQUnderTest(rabbitmq_url)
+    await broker.set_up()
+    yield broker
+    await broker.tear_down()
+
+
 class TestRabbitMQ(BrokerConformance):
-    @pytest.fixture
-    async def broker(self, rabbitmq_url: str) -> AsyncGenerator[RabbitMQUnderTest]:
-        broker = RabbitMQUnderTest(rabbitmq_url)
-        await broker.set_up()
-        yield broker
-        await broker.tear_down()
+    pass
+
+
+async def test_what_rabbitmq_parked_by_itself_is_redriven_like_the_rest(
+    broker: RabbitMQUnderTest,
+) -> None:
+    await broker.tear_down()
+    broker.queue = replace(broker.queue, delivery_limit=1)
+    broker.consumer = RabbitMQConsumer(broker.connection, broker.queue)
+    await broker.set_up()
+    await broker.publisher.publish([message("m-1", "a")])
+    letters = broker.consumer.dead_letters()
+
+    async def parked_by_a_death() -> bool:
+        with suppress(TimeoutError):
+            async with broker.consumer.connect() as dying, asyncio.timeout(0.2):
+                await dying.receive(1)
+        return await letters.count() == 1
+
+    await until(parked_by_a_death, TIMEOUT)
+    (letter,) = await listed(broker, 1)
+    assert (letter.message_id, letter.error) == ("m-1", "RabbitMQ parked it: delivery_limit")
+    assert letter.parked_at is None
+    assert await letters.redrive() == ["m-1"]
+    async with broker.consumer.connect() as subscription:
+        (again,) = await subscription.receive(1)
+    assert (again.attempt, again.redeliveries) == (1, 0)
+    assert not [name for name in again.token.header.properties.headers if "death" in name]
 
 
 class TestARestartedRabbitMQ(BrokerRestartConformance):

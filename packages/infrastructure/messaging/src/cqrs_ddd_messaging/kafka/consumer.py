@@ -8,10 +8,10 @@ from typing import Any
 
 from cqrs_ddd_core import Delivery, OutboxMessage
 from cqrs_ddd_core.cqrs.shielding import shielded
-from cqrs_ddd_messaging.notes import dead_letter_notes
 from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
 from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, aiokafka
 from cqrs_ddd_messaging.kafka.partition_work import PartitionWork
+from cqrs_ddd_messaging.notes import dead_letter_notes
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 _log = logging.getLogger(__name__)

@@ -53,6 +53,10 @@ class RabbitMQConnectionManager:
         except (*ConnectionLost, TimeoutError) as error:
             raise BrokerUnavailableError(self.place, error) from error
 
+    def another(self) -> "RabbitMQConnectionManager":
+        """Return one more, with a connection of its own to the same broker."""
+        return RabbitMQConnectionManager(self._url, timeout=self._timeout, **self._options)
+
     async def close(self) -> None:
         """Close the connection, and with it every channel."""
         connection, self._connection = self._connection, None

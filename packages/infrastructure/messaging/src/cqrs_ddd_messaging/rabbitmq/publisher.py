@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import (
     DeliveryError,
@@ -17,14 +17,8 @@ from cqrs_ddd_messaging.envelope import MessageEnvelope
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.publishing import publish_by_key
 from cqrs_ddd_messaging.rabbitmq.connection import ConnectionLost, RabbitMQConnectionManager
+from cqrs_ddd_messaging.rabbitmq.messages import PREFIX, amqp_message
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
-
-PREFIX = "cloudEvents_"
-
-
-def amqp_message(body: bytes, headers: Any, **properties: Any) -> Message:
-    """Return a message that survives a restart of the broker."""
-    return Message(body, headers=headers, delivery_mode=DeliveryMode.PERSISTENT, **properties)
 
 
 class RabbitMQPublisher:

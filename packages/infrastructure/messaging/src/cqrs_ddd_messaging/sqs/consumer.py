@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cqrs_ddd_core import Delivery, OutboxMessage, UnreadableMessageError
-from cqrs_ddd_messaging.notes import ATTEMPT, attempt_in, dead_letter_notes
 from cqrs_ddd_messaging.envelope import MessageEnvelope, from_json
+from cqrs_ddd_messaging.notes import ATTEMPT, attempt_in, dead_letter_notes
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 from cqrs_ddd_messaging.sqs.client import BATCH, BotoCoreError, ClientError, SQSConfig, chunks
 from cqrs_ddd_messaging.sqs.queue import SQSQueue, fifo_fields
