@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +12,7 @@ from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging.kafka import KafkaConfig, KafkaConsumer, KafkaPublisher
 from cqrs_ddd_messaging.kafka.client import PREFIX, aiokafka
-from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing import BrokerConformance, Handled
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
 from tests.servers.kafka import FETCH, OFFSET_COMMIT, PRODUCE, MockCluster
 
@@ -40,8 +39,6 @@ class KafkaUnderTest:
         )
         self.publisher = KafkaPublisher(self.config, self._topic_of, topic_timeout=1)
         self.consumer = self.member()
-        self._dead: Any = None
-        self._parked = list[Parked]()
 
     def member(self) -> KafkaConsumer:
         return KafkaConsumer(self.config, self.topic, group=f"{self.topic}-group")
@@ -49,27 +46,8 @@ class KafkaUnderTest:
     def _topic_of(self, message: OutboxMessage) -> str:
         return "nobody-listens" if message.event_type == "nobody" else self.topic
 
-    async def parked(self) -> list[Parked]:
-        if self._dead is None:
-            self._dead = aiokafka.AIOKafkaConsumer(
-                f"{self.topic}.dead",
-                bootstrap_servers=self.cluster.bootstrap,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=20,
-            )
-            await self._dead.start()
-        found = await self._dead.getmany(timeout_ms=100)
-        for records in found.values():
-            for record in records:
-                headers = {name: value.decode() for name, value in record.headers}
-                error = headers["cqrs-error-type"]
-                self._parked.append(Parked(headers.get("ce_id", ""), record.value, error))
-        return self._parked
-
     async def tear_down(self) -> None:
         await self.publisher.close()
-        if self._dead is not None:
-            await self._dead.stop()
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self.cluster.bootstrap)

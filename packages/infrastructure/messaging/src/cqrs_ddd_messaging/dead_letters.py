@@ -1,12 +1,17 @@
 """Looks after what consumers have parked: one scan of what is kept, whatever the broker."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from cqrs_ddd_core import BrokerDeadLetter
 from cqrs_ddd_core.cqrs.shielding import shielded
+
+MOST = 20_000
+"""Letters that a scan holds where it has to bring them into order; so many as SQS lets it hold."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +52,11 @@ class IDeadLetterShelf(Protocol):
     def open(self) -> AbstractAsyncContextManager[IDeadLetterScan]:
         """Begin a scan, over a connection of its own."""
         ...
+
+
+def in_order(stored: Iterable[StoredLetter]) -> list[StoredLetter]:
+    """Return letters in the order they were parked in, for brokers that do not keep it."""
+    return sorted(stored, key=lambda each: each.letter.parked_at or _LONG_AGO)
 
 
 class BrokerDeadLetters:
