@@ -10,12 +10,12 @@ import pytest
 from cqrs_ddd_core import Delivery, OutboxMessage
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging import MessageEnvelope
-from cqrs_ddd_messaging.envelope import from_json
 from cqrs_ddd_messaging.errors import HeldBackError, MessageNotPublishedError
 from cqrs_ddd_messaging.sqs import SQSConfig, SQSConsumer, SQSPublisher, SQSQueue
 from cqrs_ddd_messaging.sqs.consumer import SQSSubscription
 from cqrs_ddd_messaging.sqs.queue import fifo_fields
-from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing import BrokerConformance, Handled
+from cqrs_ddd_messaging.testing.dead_letters import listed
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
 
 
@@ -30,7 +30,6 @@ class SQSUnderTest:
         self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", visibility=visibility)
         self.publisher = SQSPublisher(self.config, self._queue_of)
         self.consumer = SQSConsumer(self.config, self.queue, wait=0)
-        self._parked = list[Parked]()
 
     def _queue_of(self, message: OutboxMessage) -> str:
         return "nobody-listens.fifo" if message.event_type == "nobody" else self.queue.name
@@ -44,21 +43,6 @@ class SQSUnderTest:
         async with self.config.client() as client:
             await client.delete_queue(QueueUrl=self.url)
             await client.delete_queue(QueueUrl=self.dead_url)
-
-    async def parked(self) -> list[Parked]:
-        async with self.config.client() as client:
-            answer = await client.receive_message(
-                QueueUrl=self.dead_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-            )
-            for each in answer.get("Messages", []):
-                envelope = from_json(each["Body"])
-                error = each["MessageAttributes"]["cqrs-error-type"]["StringValue"]
-                message_id = envelope.attributes.get("id", "")
-                self._parked.append(Parked(message_id, envelope.data, error))
-                await client.delete_message(
-                    QueueUrl=self.dead_url, ReceiptHandle=each["ReceiptHandle"]
-                )
-        return self._parked
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         fields = fifo_fields(uuid4().hex, attributes.get("partitionkey", ""))
@@ -106,7 +90,7 @@ async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
     handled.fails["m-1"] = 1000
     await standard.publisher.publish([message("m-1"), message("m-2")])
     async with consuming(standard, handled):
-        parked = await until(standard.parked, TIMEOUT)
+        parked = await listed(standard, 1)
     assert [each.message_id for each in parked] == ["m-1"]
     assert (handled.calls_of("m-1"), handled.ids) == (3, ["m-2"])
 
