@@ -1,7 +1,6 @@
 """``cqrs-ddd outbox``: what waits, what failed, and what to do about it."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -9,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cqrs_ddd_cli.durations import duration
-from cqrs_ddd_cli.errors import TROUBLE, TroubleError, UsageError, plain_errors
+from cqrs_ddd_cli.errors import TROUBLE, TroubleError, plain_errors
+from cqrs_ddd_cli.options import Everything, Limit, MessageIds, Yes
 from cqrs_ddd_cli.outbox_list import entries_of, entry_as_data, show_entries
 from cqrs_ddd_cli.outbox_view import (
     letter_as_data,
@@ -18,7 +18,7 @@ from cqrs_ddd_cli.outbox_view import (
     statistics_as_data,
     troubles_of,
 )
-from cqrs_ddd_cli.output import AsJson, print_json, progress_bar, say
+from cqrs_ddd_cli.output import AsJson, confirm, print_json, progress_bar, say, say_rest
 from cqrs_ddd_cli.purging import purge_in_batches
 from cqrs_ddd_cli.selection import Selection
 from cqrs_ddd_cli.target import App, Database, OutboxTable, Target
@@ -32,7 +32,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
 Keys = Annotated[
     list[str] | None,
     typer.Option("--key", metavar="KEY", help="Those with this partition key; may be repeated."),
@@ -41,11 +40,6 @@ Types = Annotated[
     list[str] | None,
     typer.Option("--type", metavar="TYPE", help="Those of this type; may be repeated."),
 ]
-MessageIds = Annotated[
-    list[str] | None, typer.Argument(metavar="MESSAGE_ID", help="These messages.")
-]
-Everything = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command()
@@ -205,7 +199,7 @@ async def _list(target: Target, limit: int, *, as_json: bool) -> None:
         print_json({"messages": data, "total": statistics.waiting})
     elif entries:
         show_entries(entries)
-        _say_rest(len(entries), statistics.waiting)
+        say_rest(len(entries), statistics.waiting)
     else:
         say("Nothing waits: every message is delivered.")
 
@@ -220,7 +214,7 @@ async def _dead_letters(target: Target, chosen: Selection, limit: int, *, as_jso
         )
     elif shown:
         show_dead_letters(shown)
-        _say_rest(len(shown), len(letters))
+        say_rest(len(shown), len(letters))
     else:
         say("There are no such dead letters." if chosen.narrows else "There are no dead letters.")
 
@@ -229,7 +223,7 @@ async def _redrive(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     async with target.outbox() as outbox:
         letters = await chosen.of(outbox)
         if asks and letters:
-            _confirm(f"Redrive all {len(letters)} dead letters?")
+            confirm(f"Redrive all {len(letters)} dead letters?")
         done = await _in_batches("Redriving", letters, outbox.redrive, hidden=as_json)
     behind = sum(letter.parked_behind for letter in letters)
     if as_json:
@@ -245,7 +239,7 @@ async def _discard(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     async with target.outbox() as outbox:
         letters = await chosen.of(outbox)
         if asks and letters:
-            _confirm(f"Remove {len(letters)} dead letter(s) for good? They are never delivered.")
+            confirm(f"Remove {len(letters)} dead letter(s) for good? They are never delivered.")
         done = await _in_batches("Discarding", letters, outbox.discard, hidden=as_json)
     if as_json:
         print_json({"discarded": done, "missing": chosen.missing(letters)})
@@ -281,21 +275,9 @@ async def _in_batches(
     return done
 
 
-def _confirm(question: str) -> None:
-    """Ask; where nobody can answer, the option that answers must be given."""
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody can answer here; add --yes.")
-    typer.confirm(question, abort=True, err=True)
-
-
 def _complain_of_missing(chosen: Selection, letters: Sequence[DeadLetter]) -> None:
     if missing := chosen.missing(letters):
         raise TroubleError(
             f"No dead letters have these ids: {', '.join(missing)}. They were delivered, redriven "
             "or discarded already, or never were here."
         )
-
-
-def _say_rest(shown: int, total: int) -> None:
-    if total > shown:
-        say(f"{shown} of {total:,} are shown; --limit {total} shows all.")
