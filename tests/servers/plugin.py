@@ -20,7 +20,8 @@ from tests.servers.search import (
     ServerMissing,
     in_ci,
 )
-from tests.servers.sqs import sqs_endpoint
+from tests.servers.sqs import RestartableSQS, sqs_endpoint
+from tests.servers.sqs import restartable as restartable_moto
 
 TAKEN = pytest.StashKey[dict[str, str]]()
 
@@ -84,6 +85,13 @@ def sqs_url(pytestconfig: pytest.Config) -> Iterator[str]:
     with sqs_endpoint() as (url, source):
         pytestconfig.stash[TAKEN]["SQS"] = f"{source} at {url}"
         yield url
+
+
+@pytest.fixture
+def restartable_sqs() -> Iterator[RestartableSQS]:
+    """An SQS that a test may stop and start again."""
+    with restartable_moto() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

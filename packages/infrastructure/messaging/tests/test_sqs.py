@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from cqrs_ddd_core import Delivery, OutboxMessage
+from cqrs_ddd_core import Delivery, OutboxMessage, RetryPolicy
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.errors import HeldBackError, MessageNotPublishedError
 from cqrs_ddd_messaging.sqs import SQSConfig, SQSConsumer, SQSPublisher, SQSQueue
 from cqrs_ddd_messaging.sqs.consumer import SQSSubscription
 from cqrs_ddd_messaging.sqs.queue import fifo_fields
-from cqrs_ddd_messaging.testing import BrokerConformance, Handled
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
 from cqrs_ddd_messaging.testing.dead_letters import listed
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
+from tests.servers.sqs import RestartableSQS
 
 
 def config(url: str) -> SQSConfig:
@@ -25,9 +27,10 @@ def config(url: str) -> SQSConfig:
 
 
 class SQSUnderTest:
-    def __init__(self, url: str, suffix: str = ".fifo", visibility: int = 30) -> None:
+    def __init__(self, url: str, suffix: str = ".fifo", **settings: int) -> None:
         self.config = config(url)
-        self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", visibility=visibility)
+        self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", **settings)
+        self.server: RestartableSQS | None = None
         self.publisher = SQSPublisher(self.config, self._queue_of)
         self.consumer = SQSConsumer(self.config, self.queue, wait=0)
 
@@ -50,6 +53,14 @@ class SQSUnderTest:
             await client.send_message(
                 QueueUrl=self.url, MessageBody=MessageEnvelope(attributes, body).to_json(), **fields
             )
+
+    async def go_down(self) -> None:
+        assert self.server is not None
+        await asyncio.to_thread(self.server.stop)
+
+    async def come_back(self) -> None:
+        assert self.server is not None
+        self.server.start()
 
     def unroutable(self, message: OutboxMessage) -> OutboxMessage:
         return OutboxMessage(
@@ -81,6 +92,79 @@ class TestSQS(BrokerConformance):
     """On a FIFO queue."""
 
     large_batch = 60  # moto is slow
+
+
+class TestARestartedSQS(BrokerRestartConformance):
+    @pytest.fixture
+    async def restartable_broker(
+        self, restartable_sqs: RestartableSQS
+    ) -> AsyncGenerator[SQSUnderTest]:
+        broker = SQSUnderTest(restartable_sqs.url, visibility=2)
+        broker.server = restartable_sqs
+        await broker.set_up()
+        yield broker
+        await broker.tear_down()
+
+
+async def test_what_sqs_parked_by_itself_is_redriven_like_the_rest(sqs_url: str) -> None:
+    broker = SQSUnderTest(sqs_url, max_receives=1)
+    await broker.set_up()
+    await broker.publisher.publish([message("m-1", "a"), message("m-2")])
+    letters = broker.consumer.dead_letters()
+
+    async def parked_by_deaths() -> bool:
+        with suppress(TimeoutError):
+            async with broker.consumer.connect() as dying, asyncio.timeout(1):
+                await dying.receive(2)
+        return await letters.count() == 2
+
+    await until(parked_by_deaths, TIMEOUT)
+    found = {each.message_id: each for each in await listed(broker, 2)}
+    assert {key: each.partition_key for key, each in found.items()} == {"m-1": "a", "m-2": ""}
+    assert found["m-1"].error.startswith("SQS parked it: ")
+    assert found["m-1"].parked_at is None
+    assert sorted(await letters.redrive()) == ["m-1", "m-2"]
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: sorted(handled.ids) == ["m-1", "m-2"], TIMEOUT)
+    await broker.tear_down()
+
+
+async def test_many_letters_of_a_key_are_seen_and_redriven_in_order(broker: SQSUnderTest) -> None:
+    ids = [f"m-{number:02}" for number in range(12)]  # SQS shows ten of a group at once
+    handled = Handled()
+    handled.fails = dict.fromkeys(ids, 1)
+    await broker.publisher.publish([message(each, "a") for each in ids])
+    async with consuming(broker, handled, retry_policy=RetryPolicy(max_attempts=1)):
+        found = await listed(broker, len(ids))
+        assert [each.message_id for each in found] == ids
+        assert await broker.consumer.dead_letters().redrive() == ids
+        await until(lambda: handled.ids == ids, TIMEOUT)
+
+
+async def test_a_foreign_group_is_the_key_of_its_letters(broker: SQSUnderTest) -> None:
+    async with broker.config.client() as client:
+        for number in range(2):
+            await client.send_message(
+                QueueUrl=broker.url,
+                MessageBody=f"no envelope {number}",
+                **fifo_fields(f"{number}", "g"),
+            )
+    async with consuming(broker, Handled()):
+        found = await listed(broker, 2)
+    assert [(each.partition_key, each.body) for each in found] == [
+        ("g", b"no envelope 0"),
+        ("g", b"no envelope 1"),
+    ]
+    await broker.consumer.dead_letters().redrive()
+    async with broker.consumer.connect() as subscription:
+        received = list(await subscription.receive(2))
+        while len(received) < 2:
+            received += await subscription.receive(2)
+    assert [(each.key, each.body) for each in received] == [
+        ("g", b"no envelope 0"),
+        ("g", b"no envelope 1"),
+    ]
 
 
 async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(

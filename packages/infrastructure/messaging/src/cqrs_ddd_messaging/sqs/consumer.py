@@ -117,7 +117,10 @@ class SQSSubscription:
         handles = [delivery.token["ReceiptHandle"] for delivery in deliveries]
         for handle in handles:
             self._held.pop(handle, None)
-        failed = await settle(self._client.delete_message_batch, self._url, handles)
+        try:
+            failed = await settle(self._client.delete_message_batch, self._url, handles)
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise self._config.unavailable(error) from error
         for handle, problem in failed.items():
             _log.warning("A handled message was not deleted, and comes again: %s", problem)
             self._held.pop(handle, None)

@@ -2,7 +2,7 @@
 # ruff: noqa: D102 - test names are sentences
 
 import asyncio
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from cqrs_ddd_core import BrokerUnavailableError, OutboxMessage
 from cqrs_ddd_core.testing import until
@@ -22,7 +22,14 @@ class RestartableBroker(BrokerUnderTest, Protocol):
 
 
 class BrokerRestartConformance:
-    """Subclass, provide the fixture ``restartable_broker`` (a ``RestartableBroker``), done."""
+    """Subclass, provide the fixture ``restartable_broker`` (a ``RestartableBroker``), done.
+
+    Attributes:
+        connection_breaks: whether a consumer sees that the broker is away; a client that waits for
+            the broker by itself may hide it.
+    """
+
+    connection_breaks: ClassVar[bool] = True
 
     async def test_consumer_and_publisher_go_on_when_the_broker_is_back(
         self, restartable_broker: RestartableBroker
@@ -33,7 +40,8 @@ class BrokerRestartConformance:
             assert not any(await broker.publisher.publish(sent[:3]))
             await until(lambda: len(handled.done) == 3, TIMEOUT)  # noqa: PLR2004
             await broker.go_down()
-            await until(lambda: not consumer.is_connected, TIMEOUT)
+            if self.connection_breaks:
+                await until(lambda: not consumer.is_connected, TIMEOUT)
             assert not await _published(broker, sent[3:])
             await broker.come_back()
             await until(lambda: _published(broker, sent[3:]), TIMEOUT)
@@ -56,7 +64,8 @@ class BrokerRestartConformance:
             await asyncio.wait_for(begun.wait(), TIMEOUT)
             await broker.go_down()
             finish.set()
-            await until(lambda: not consumer.is_connected, TIMEOUT)
+            if self.connection_breaks:
+                await until(lambda: not consumer.is_connected, TIMEOUT)
             await broker.come_back()
             await until(lambda: handled.ids[-1:] == ["m-2"] and consumer.held == 0, TIMEOUT)
         assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2"]
