@@ -203,25 +203,29 @@ async def test_what_is_not_handled_when_its_partition_has_to_go_is_lost_here(
         await subscription.acknowledge([received])  # too late, and no harm
 
 
+@pytest.fixture
+async def real_broker(real_kafka: KafkaCluster) -> AsyncGenerator[KafkaUnderTest]:
+    """The mock refuses a member that asks for its partitions after the leader of its group."""
+    broker = KafkaUnderTest(real_kafka)
+    yield broker
+    await broker.tear_down()
+
+
 async def test_a_member_that_joins_and_leaves_again_costs_neither_a_message_nor_the_order(
-    real_kafka: KafkaCluster,
+    real_broker: KafkaUnderTest,
 ) -> None:
-    broker, handled = KafkaUnderTest(real_kafka), Handled()
-    keys, numbers = [f"key-{number}" for number in range(16)], iter(range(10_000))
-    sent = dict[str, list[str]]((key, []) for key in keys)
+    handled, sent = Handled(), {f"key-{number}": list[str]() for number in range(16)}
 
     async def publish_round() -> None:
-        number = next(numbers)
         for key, ids in sent.items():
-            ids.append(f"{key}-{number:04}")
-        assert not any(
-            await broker.publisher.publish([message(sent[key][-1], key) for key in keys])
-        )
+            ids.append(f"{key}-{len(ids):04}")
+        latest = [message(ids[-1], key) for key, ids in sent.items()]
+        assert not any(await real_broker.publisher.publish(latest))
 
-    async with consuming(broker, handled) as first:
+    async with consuming(real_broker, handled) as first:
         await publish_round()
         await until(lambda: first.settled, TIMEOUT)
-        async with consuming(broker, handled) as second:
+        async with consuming(real_broker, handled) as second:
 
             async def both_work() -> bool:
                 await publish_round()
@@ -232,4 +236,3 @@ async def test_a_member_that_joins_and_leaves_again_costs_neither_a_message_nor_
         count = sum(map(len, sent.values()))
         await until(lambda: len(set(handled.ids)) == count, TIMEOUT)
     assert {key: list(dict.fromkeys(ids)) for key, ids in handled.by_key.items()} == sent
-    await broker.tear_down()
