@@ -262,3 +262,29 @@ async def test_an_entry_that_is_not_deleted_is_deleted_by_the_next_attempt_or_co
         await standard.publisher.publish([message("m-4")])
         await until(lambda: "m-4" in again.ids, TIMEOUT)
     assert again.ids == ["m-2", "m-4"]
+
+
+async def test_an_entry_that_cannot_be_kept_hidden_is_lost_alone(standard: SQSUnderTest) -> None:
+    await standard.publisher.publish([message("m-1"), message("m-2")])
+    async with standard.consumer.connect() as subscription:
+        received: dict[str, Delivery] = {}
+        while len(received) < 2:
+            received.update({each.message_id: each for each in await subscription.receive(2)})
+        client: Any = subscription._client  # pyright: ignore[reportPrivateUsage] - what fails
+        hide, beats = client.change_message_visibility_batch, list[int]()
+        gone = received["m-1"].token["ReceiptHandle"]
+
+        async def failing(QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            beats.append(len(Entries))
+            good = [entry for entry in Entries if entry["ReceiptHandle"] != gone]
+            await hide(QueueUrl=QueueUrl, Entries=good)
+            fault = {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
+            return {"Failed": [{"Id": each["Id"], **fault} for each in Entries if each not in good]}
+
+        client.change_message_visibility_batch = failing
+        await until(lambda: beats.count(1) > 1, TIMEOUT)  # the other one is kept on being hidden
+        assert (received["m-1"].lost, received["m-2"].lost) == (True, False)
+        await subscription.acknowledge([received["m-2"]])
+    again = Handled()
+    async with consuming(standard, again):
+        await until(lambda: again.ids == ["m-1"], TIMEOUT)

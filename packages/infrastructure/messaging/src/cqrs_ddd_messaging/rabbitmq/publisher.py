@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
+from functools import partial
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
@@ -13,6 +12,7 @@ from aio_pika.exceptions import (
 )
 
 from cqrs_ddd_core import BrokerUnavailableError, OutboxMessage
+from cqrs_ddd_messaging.closing import ClosedAtTheEnd
 from cqrs_ddd_messaging.envelope import MessageEnvelope
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.publishing import publish_by_key
@@ -21,7 +21,7 @@ from cqrs_ddd_messaging.rabbitmq.messages import PREFIX, amqp_message
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 
-class RabbitMQPublisher:
+class RabbitMQPublisher(ClosedAtTheEnd):
     """Publishes to an exchange (see ``IMessagePublisher``).
 
     A message counts as published when the broker has confirmed it, which it does once a quorum of
@@ -61,11 +61,7 @@ class RabbitMQPublisher:
         Raises:
             BrokerUnavailableError: the broker is away.
         """
-        exchange = await self._open_exchange()
-
-        async def send(message: OutboxMessage) -> None:
-            await self._send(exchange, message)
-
+        send = partial(self._send, await self._open_exchange())
         return await publish_by_key(messages, send)
 
     async def close(self) -> None:
@@ -75,17 +71,6 @@ class RabbitMQPublisher:
             await channel.close()
         if self._owns_connection:
             await self._connection.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _open_exchange(self) -> AbstractExchange:
         async with self._opening:
