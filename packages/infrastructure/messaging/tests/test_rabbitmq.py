@@ -1,6 +1,8 @@
 """RabbitMQ keeps the promises of a broker."""
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -8,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_core import OutboxMessage, RetryPolicy
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging.rabbitmq import (
     RabbitMQConnectionManager,
@@ -17,9 +19,9 @@ from cqrs_ddd_messaging.rabbitmq import (
     RabbitMQQueue,
 )
 from cqrs_ddd_messaging.rabbitmq.messages import PREFIX, amqp_message
-from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
 from cqrs_ddd_messaging.testing.dead_letters import listed
-from cqrs_ddd_messaging.testing.world import TIMEOUT, message
+from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
 from tests.servers.rabbitmq import RestartableRabbitMQ
 
 
@@ -100,6 +102,44 @@ async def test_what_rabbitmq_parked_by_itself_is_redriven_like_the_rest(
         (again,) = await subscription.receive(1)
     assert (again.attempt, again.redeliveries) == (1, 0)
     assert not [name for name in again.token.header.properties.headers if "death" in name]
+
+
+REDRIVE_AND_HANG = """
+import asyncio, sys
+from cqrs_ddd_messaging.rabbitmq import RabbitMQConsumer, RabbitMQQueue
+from cqrs_ddd_messaging.rabbitmq.dead_letters import RabbitMQDeadLetterScan
+
+async def hang(self, stored):
+    print(len(stored), flush=True)
+    await asyncio.Event().wait()
+
+RabbitMQDeadLetterScan.remove = hang
+url, name, exchange = sys.argv[1:]
+queue = RabbitMQQueue(name=name, exchange=exchange, bindings=("conformance.#",))
+asyncio.run(RabbitMQConsumer(url, queue).dead_letters().redrive())
+"""
+
+
+async def test_a_redrive_killed_before_it_removes_what_it_sent_loses_nothing(
+    broker: RabbitMQUnderTest, rabbitmq_url: str
+) -> None:
+    ids = ["m-1", "m-2", "m-3"]
+    handled, letters = Handled(), broker.consumer.dead_letters()
+    handled.fails = dict.fromkeys(ids, 1)
+    await broker.publisher.publish([message(each, "a") for each in ids])
+    async with consuming(broker, handled, retry_policy=RetryPolicy(max_attempts=1)):
+        await listed(broker, 3)
+    arguments = ["-c", REDRIVE_AND_HANG, rabbitmq_url, broker.queue.name, broker.queue.exchange]
+    child = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
+    assert child.stdout is not None
+    assert await asyncio.wait_for(child.stdout.readline(), TIMEOUT) == b"3\n"
+    child.kill()
+    await child.wait()
+    assert [each.message_id for each in await listed(broker, 3)] == ids
+    assert await letters.redrive() == ids
+    async with consuming(broker, handled):
+        await until(lambda: handled.ids == [*ids, *ids], TIMEOUT)  # an inbox would notice
+    assert await letters.count() == 0
 
 
 class TestARestartedRabbitMQ(BrokerRestartConformance):
