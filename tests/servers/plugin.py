@@ -1,5 +1,6 @@
 """The fixtures: the URL of an empty database on a real server, for a test or for a module."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.servers.databases import Database, mariadb_database, postgres_database
-from tests.servers.kafka import MockCluster, mock_cluster
+from tests.servers.kafka import VARIABLE as KAFKA_VARIABLE
+from tests.servers.kafka import KafkaCluster, MockCluster, mock_cluster, named_cluster
 from tests.servers.mariadb import MARIADB
 from tests.servers.postgres import POSTGRES
 from tests.servers.rabbitmq import RABBITMQ, RestartableRabbitMQ, restartable
@@ -20,7 +22,8 @@ from tests.servers.search import (
     ServerMissing,
     in_ci,
 )
-from tests.servers.sqs import sqs_endpoint
+from tests.servers.sqs import RestartableSQS, sqs_endpoint
+from tests.servers.sqs import restartable as restartable_moto
 
 TAKEN = pytest.StashKey[dict[str, str]]()
 
@@ -65,8 +68,8 @@ def restartable_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RestartableRab
 
 
 @pytest.fixture(scope="session")
-def kafka(pytestconfig: pytest.Config) -> Iterator[MockCluster]:
-    """A mock cluster of Kafka; each test uses topics and groups of its own."""
+def mock_kafka(pytestconfig: pytest.Config) -> Iterator[MockCluster]:
+    """A mock cluster of Kafka, which fails on request."""
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(mock_cluster())
@@ -74,8 +77,28 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[MockCluster]:
             if in_ci():
                 raise
             pytest.skip(str(missing))
-        pytestconfig.stash[TAKEN]["Kafka"] = f"mock cluster at {cluster.bootstrap}"
+        pytestconfig.stash[TAKEN]["Kafka, mock"] = cluster.bootstrap
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """A Kafka; each test uses topics and groups of its own."""
+    named = os.environ.get(KAFKA_VARIABLE)
+    if not named:
+        yield request.getfixturevalue("mock_kafka")
+        return
+    with named_cluster(named) as cluster:
+        request.config.stash[TAKEN]["Kafka"] = f"{KAFKA_VARIABLE} at {named}"
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def real_kafka(kafka: KafkaCluster) -> KafkaCluster:
+    """A Kafka that is no mock: for what the mock cluster cannot do."""
+    if isinstance(kafka, MockCluster):
+        pytest.skip(f"the mock cluster of Kafka cannot do it; {KAFKA_VARIABLE} names a real one")
+    return kafka
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +107,13 @@ def sqs_url(pytestconfig: pytest.Config) -> Iterator[str]:
     with sqs_endpoint() as (url, source):
         pytestconfig.stash[TAKEN]["SQS"] = f"{source} at {url}"
         yield url
+
+
+@pytest.fixture
+def restartable_sqs() -> Iterator[RestartableSQS]:
+    """An SQS that a test may stop and start again."""
+    with restartable_moto() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

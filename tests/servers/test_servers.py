@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.servers import mariadb, postgres, processes
 from tests.servers.admin import connected
 from tests.servers.databases import mariadb_database, postgres_database
+from tests.servers.kafka import MockCluster
 from tests.servers.search import PrivateServerUnavailable, Server, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ USES_POSTGRES = """
     def test_uses_postgres(postgres_url):
         assert postgres_url
 """
+NAMED = ("POSTGRES_URL", "MARIADB_URL", "KAFKA_BOOTSTRAP")
 RunPytest: TypeAlias = Callable[..., pytest.RunResult]
 
 
@@ -61,7 +63,7 @@ def assert_serves_and_ends(start: Callable[[ExitStack], Server]) -> None:
 @pytest.fixture
 def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
     """Run tests in a process of their own, with the fixtures and a clean environment."""
-    for variable in ("CI", "CQRS_TEST_POSTGRES_URL", "CQRS_TEST_MARIADB_URL"):
+    for variable in ("CI", *(f"CQRS_TEST_{name}" for name in NAMED)):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
@@ -220,3 +222,38 @@ def test_modules_have_databases_of_their_own(
 ) -> None:
     assert module_postgres_url != postgres_url
     assert module_mariadb_url != mariadb_url
+
+
+USES_KAFKA = """
+    def test_uses_kafka(kafka):
+        assert kafka.bootstrap
+
+    def test_uses_a_real_one(real_kafka):
+        assert real_kafka.bootstrap
+"""
+
+
+def test_the_kafka_that_is_named_is_taken(
+    run_pytest: RunPytest, mock_kafka: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQRS_TEST_KAFKA_BOOTSTRAP", mock_kafka.bootstrap)
+    result = run_pytest(USES_KAFKA)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"Kafka: CQRS_TEST_KAFKA_BOOTSTRAP at {mock_kafka.bootstrap}"])
+
+
+@pytest.mark.usefixtures("mock_kafka")
+def test_without_one_what_the_mock_cannot_do_is_skipped(run_pytest: RunPytest) -> None:
+    result = run_pytest(USES_KAFKA)
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*mock cluster of Kafka cannot do it; CQRS_TEST_KAFKA_BOOTSTRAP*"])
+
+
+def test_a_named_kafka_that_does_not_answer_is_an_error(
+    run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQRS_TEST_KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
+    impatient = "from tests.servers import kafka\n\nkafka.ANSWER_SECONDS = 0.5\n"
+    result = run_pytest(USES_KAFKA, conftest=impatient)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*ServerUnusable: CQRS_TEST_KAFKA_BOOTSTRAP names 127.0.0.1:*"])

@@ -177,7 +177,7 @@ async def test_a_bad_message_in_a_batch_leaves_no_trace_and_the_others_are_handl
         await settled(consumer, 4)
     assert (await world.balance("a"), await world.balance("b")) == (3, 4)
     (dead,) = world.bus.dead_letters("bank")
-    assert (type(dead.error), dead.attempt) == (ValueError, 1)
+    assert (type(dead.error), dead.attempt) == (ValueError, 3)
 
 
 async def test_context_is_that_of_each_message(world: World) -> None:

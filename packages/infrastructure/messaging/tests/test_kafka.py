@@ -2,32 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
+from cqrs_ddd_core import Delivery, OutboxMessage
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging.kafka import KafkaConfig, KafkaConsumer, KafkaPublisher
 from cqrs_ddd_messaging.kafka.client import PREFIX, aiokafka
-from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
-from tests.servers.kafka import FETCH, OFFSET_COMMIT, PRODUCE, MockCluster
+from tests.servers.kafka import FETCH, NOWHERE, OFFSET_COMMIT, PRODUCE, KafkaCluster, MockCluster
 
 NOT_ENOUGH_REPLICAS, REBALANCE_IN_PROGRESS, MESSAGE_TOO_LARGE = 19, 27, 10
 NOT_LEADER, LEADER_UNKNOWN, TIMED_OUT = 6, 5, 7
 
 
 class KafkaUnderTest:
-    def __init__(self, cluster: MockCluster) -> None:
+    def __init__(self, cluster: KafkaCluster) -> None:
         self.cluster = cluster
         self.topic = f"cqrs-test-{uuid4().hex[:12]}"
         cluster.create_topic(self.topic, 4)
         cluster.create_topic(f"{self.topic}.dead", 1)
-        cluster.hide_topic("nobody-listens")
         options = {"retry_backoff_ms": 10, "metadata_max_age_ms": 1000}
         # A new member waits for the session of one that has left: the mock has it so.
         consumer_options = {
@@ -40,36 +37,15 @@ class KafkaUnderTest:
         )
         self.publisher = KafkaPublisher(self.config, self._topic_of, topic_timeout=1)
         self.consumer = self.member()
-        self._dead: Any = None
-        self._parked = list[Parked]()
 
     def member(self) -> KafkaConsumer:
         return KafkaConsumer(self.config, self.topic, group=f"{self.topic}-group")
 
     def _topic_of(self, message: OutboxMessage) -> str:
-        return "nobody-listens" if message.event_type == "nobody" else self.topic
-
-    async def parked(self) -> list[Parked]:
-        if self._dead is None:
-            self._dead = aiokafka.AIOKafkaConsumer(
-                f"{self.topic}.dead",
-                bootstrap_servers=self.cluster.bootstrap,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=20,
-            )
-            await self._dead.start()
-        found = await self._dead.getmany(timeout_ms=100)
-        for records in found.values():
-            for record in records:
-                headers = {name: value.decode() for name, value in record.headers}
-                error = headers["cqrs-error-type"]
-                self._parked.append(Parked(headers.get("ce_id", ""), record.value, error))
-        return self._parked
+        return NOWHERE if message.event_type == "nobody" else self.topic
 
     async def tear_down(self) -> None:
         await self.publisher.close()
-        if self._dead is not None:
-            await self._dead.stop()
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self.cluster.bootstrap)
@@ -85,15 +61,44 @@ class KafkaUnderTest:
         return replace(message, event_type="nobody")
 
 
+class FailingKafka(KafkaUnderTest):
+    def __init__(self, cluster: MockCluster) -> None:
+        super().__init__(cluster)
+        self.mock = cluster
+
+    async def go_down(self) -> None:
+        self.mock.go_down()
+
+    async def come_back(self) -> None:
+        self.mock.come_back()
+
+
 @pytest.fixture
-async def broker(kafka: MockCluster) -> AsyncGenerator[KafkaUnderTest]:
+async def broker(kafka: KafkaCluster) -> AsyncGenerator[KafkaUnderTest]:
     broker = KafkaUnderTest(kafka)
+    yield broker
+    await broker.tear_down()
+
+
+@pytest.fixture
+async def failing(mock_kafka: MockCluster) -> AsyncGenerator[FailingKafka]:
+    broker = FailingKafka(mock_kafka)
     yield broker
     await broker.tear_down()
 
 
 class TestKafka(BrokerConformance):
     pass
+
+
+class TestKafkaThatWasAway(BrokerRestartConformance):
+    connection_breaks = False
+
+    @pytest.fixture
+    async def restartable_broker(self, failing: FailingKafka) -> AsyncGenerator[FailingKafka]:
+        failing.publisher = KafkaPublisher(failing.config, failing.topic, confirm_timeout=0.5)
+        yield failing
+        await failing.come_back()
 
 
 async def test_nothing_is_committed_beyond_a_message_that_has_not_been_handled(
@@ -115,18 +120,18 @@ async def test_nothing_is_committed_beyond_a_message_that_has_not_been_handled(
 
 
 async def test_a_batch_that_kafka_refuses_for_a_moment_is_confirmed_in_the_end(
-    broker: KafkaUnderTest,
+    failing: FailingKafka,
 ) -> None:
-    broker.cluster.fail(PRODUCE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS)
-    assert await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")]) == [None] * 2
+    failing.mock.fail(PRODUCE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS)
+    assert await failing.publisher.publish([message("m-1", "a"), message("m-2", "a")]) == [None] * 2
     handled = Handled()
-    async with consuming(broker, handled):
+    async with consuming(failing, handled):
         await until(lambda: handled.ids == ["m-1", "m-2"], TIMEOUT)
 
 
-async def test_a_message_that_kafka_refuses_holds_back_its_key(broker: KafkaUnderTest) -> None:
-    broker.cluster.fail(PRODUCE, MESSAGE_TOO_LARGE)
-    outcomes = await broker.publisher.publish([message("a-1", "a"), message("a-2", "a")])
+async def test_a_message_that_kafka_refuses_holds_back_its_key(failing: FailingKafka) -> None:
+    failing.mock.fail(PRODUCE, MESSAGE_TOO_LARGE)
+    outcomes = await failing.publisher.publish([message("a-1", "a"), message("a-2", "a")])
     assert [type(each).__name__ for each in outcomes] == [
         "MessageNotPublishedError",
         "HeldBackError",
@@ -134,30 +139,30 @@ async def test_a_message_that_kafka_refuses_holds_back_its_key(broker: KafkaUnde
 
 
 async def test_a_commit_that_fails_only_means_that_messages_come_again(
-    broker: KafkaUnderTest,
+    failing: FailingKafka,
 ) -> None:
-    broker.cluster.fail(OFFSET_COMMIT, *[REBALANCE_IN_PROGRESS] * 5)
+    failing.mock.fail(OFFSET_COMMIT, *[REBALANCE_IN_PROGRESS] * 5)
     handled = Handled()
-    await broker.publisher.publish([message("m-1", "a"), message("m-2", "a")])
-    async with consuming(broker, handled):
+    await failing.publisher.publish([message("m-1", "a"), message("m-2", "a")])
+    async with consuming(failing, handled):
         await until(lambda: {"m-1", "m-2"} <= set(handled.ids), TIMEOUT)
-        await broker.publisher.publish([message("m-3", "a")])
+        await failing.publisher.publish([message("m-3", "a")])
         await until(lambda: "m-3" in handled.ids, TIMEOUT)
     assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
 
 
 async def test_errors_while_publishing_and_fetching_lose_and_invert_nothing(
-    broker: KafkaUnderTest,
+    failing: FailingKafka,
 ) -> None:
     handled, keys = Handled(), [f"key-{number}" for number in range(8)]
     sent = [message(f"{key}-{number:02}", key) for number in range(20) for key in keys]
-    async with consuming(broker, handled):
+    async with consuming(failing, handled):
         for start in range(0, len(sent), 40):
-            broker.cluster.fail(PRODUCE, NOT_LEADER, TIMED_OUT, NOT_ENOUGH_REPLICAS)
-            broker.cluster.fail(FETCH, NOT_LEADER, TIMED_OUT, LEADER_UNKNOWN)
+            failing.mock.fail(PRODUCE, NOT_LEADER, TIMED_OUT, NOT_ENOUGH_REPLICAS)
+            failing.mock.fail(FETCH, NOT_LEADER, TIMED_OUT, LEADER_UNKNOWN)
             waiting = sent[start : start + 40]
             while waiting:  # as the relay does: what was not confirmed, again and in order
-                outcomes = await broker.publisher.publish(waiting)
+                outcomes = await failing.publisher.publish(waiting)
                 waiting = [each for each, error in zip(waiting, outcomes, strict=True) if error]
         await until(lambda: len(set(handled.ids)) == len(sent), TIMEOUT)
     arrived = {key: list(dict.fromkeys(ids)) for key, ids in handled.by_key.items()}
@@ -198,24 +203,36 @@ async def test_what_is_not_handled_when_its_partition_has_to_go_is_lost_here(
         await subscription.acknowledge([received])  # too late, and no harm
 
 
-async def test_it_goes_on_when_the_broker_is_back(broker: KafkaUnderTest) -> None:
-    handled = Handled()
-    broker.publisher = KafkaPublisher(broker.config, broker.topic, confirm_timeout=0.5)
-    async with consuming(broker, handled):
-        await broker.publisher.publish([message("m-1", "a")])
-        await until(lambda: handled.ids == ["m-1"], TIMEOUT)
-        broker.cluster.go_down()
-        try:
-            with pytest.raises(BrokerUnavailableError):
-                await broker.publisher.publish([message("m-2", "a")])
-        finally:
-            broker.cluster.come_back()
+@pytest.fixture
+async def real_broker(real_kafka: KafkaCluster) -> AsyncGenerator[KafkaUnderTest]:
+    """The mock refuses a member that asks for its partitions after the leader of its group."""
+    broker = KafkaUnderTest(real_kafka)
+    yield broker
+    await broker.tear_down()
 
-        async def published() -> bool:
-            with suppress(BrokerUnavailableError):
-                return not any(await broker.publisher.publish([message("m-3", "a")]))
-            return False
 
-        await until(published, TIMEOUT)
-        await until(lambda: "m-3" in handled.ids, TIMEOUT)
-    assert list(dict.fromkeys(handled.ids)) == ["m-1", "m-2", "m-3"]
+async def test_a_member_that_joins_and_leaves_again_costs_neither_a_message_nor_the_order(
+    real_broker: KafkaUnderTest,
+) -> None:
+    handled, sent = Handled(), {f"key-{number}": list[str]() for number in range(16)}
+
+    async def publish_round() -> None:
+        for key, ids in sent.items():
+            ids.append(f"{key}-{len(ids):04}")
+        latest = [message(ids[-1], key) for key, ids in sent.items()]
+        assert not any(await real_broker.publisher.publish(latest))
+
+    async with consuming(real_broker, handled) as first:
+        await publish_round()
+        await until(lambda: first.settled, TIMEOUT)
+        async with consuming(real_broker, handled) as second:
+
+            async def both_work() -> bool:
+                await publish_round()
+                return second.settled > 0
+
+            await until(both_work, TIMEOUT)
+        await publish_round()
+        count = sum(map(len, sent.values()))
+        await until(lambda: len(set(handled.ids)) == count, TIMEOUT)
+    assert {key: list(dict.fromkeys(ids)) for key, ids in handled.by_key.items()} == sent

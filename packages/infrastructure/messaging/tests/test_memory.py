@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from cqrs_ddd_core import OutboxMessage
 from cqrs_ddd_messaging import MessageEnvelope
 from cqrs_ddd_messaging.memory import InMemoryConsumer, InMemoryMessageBus, InMemoryPublisher
-from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Parked
-from cqrs_ddd_messaging.testing.world import message
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
+from cqrs_ddd_messaging.testing.dead_letters import listed
+from cqrs_ddd_messaging.testing.world import consuming, message
 
 
 class MemoryUnderTest:
@@ -18,16 +20,6 @@ class MemoryUnderTest:
         self.bus.declare_queue("told", "conformance.*")
         self.publisher = InMemoryPublisher(self.bus)
         self.consumer = InMemoryConsumer(self.bus, "told")
-
-    async def parked(self) -> list[Parked]:
-        return [
-            Parked(
-                each.envelope.attributes.get("id", ""),
-                each.envelope.data,
-                type(each.error).__name__,
-            )
-            for each in self.bus.dead_letters("told")
-        ]
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         self.bus.publish(MessageEnvelope(attributes, body), "conformance.raw")
@@ -62,3 +54,11 @@ async def test_a_test_can_ask_what_was_published() -> None:
     with pytest.raises(AssertionError, match="not published"):
         publisher.assert_published("conformance.Other")
     assert bus.waiting("all") == 2
+
+
+async def test_a_letter_without_an_id_is_named_after_its_bytes() -> None:
+    broker = MemoryUnderTest()
+    await broker.publish_raw(b"no envelope", {})
+    async with consuming(broker, Handled()):
+        (letter,) = await listed(broker, 1)
+    assert letter.message_id == f"sha256:{sha256(b'no envelope').hexdigest()[:16]}"

@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from cqrs_ddd_core import Delivery, OutboxMessage
+from cqrs_ddd_core import Delivery, OutboxMessage, RetryPolicy
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging import MessageEnvelope
-from cqrs_ddd_messaging.envelope import from_json
 from cqrs_ddd_messaging.errors import HeldBackError, MessageNotPublishedError
 from cqrs_ddd_messaging.sqs import SQSConfig, SQSConsumer, SQSPublisher, SQSQueue
 from cqrs_ddd_messaging.sqs.consumer import SQSSubscription
 from cqrs_ddd_messaging.sqs.queue import fifo_fields
-from cqrs_ddd_messaging.testing import BrokerConformance, Handled, Parked
+from cqrs_ddd_messaging.testing import BrokerConformance, BrokerRestartConformance, Handled
+from cqrs_ddd_messaging.testing.dead_letters import listed
 from cqrs_ddd_messaging.testing.world import TIMEOUT, consuming, message
+from tests.servers.sqs import RestartableSQS
 
 
 def config(url: str) -> SQSConfig:
@@ -25,12 +27,12 @@ def config(url: str) -> SQSConfig:
 
 
 class SQSUnderTest:
-    def __init__(self, url: str, suffix: str = ".fifo", visibility: int = 30) -> None:
+    def __init__(self, url: str, suffix: str = ".fifo", **settings: int) -> None:
         self.config = config(url)
-        self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", visibility=visibility)
+        self.queue = SQSQueue(name=f"cqrs-test-{uuid4().hex[:12]}{suffix}", **settings)
+        self.server: RestartableSQS | None = None
         self.publisher = SQSPublisher(self.config, self._queue_of)
         self.consumer = SQSConsumer(self.config, self.queue, wait=0)
-        self._parked = list[Parked]()
 
     def _queue_of(self, message: OutboxMessage) -> str:
         return "nobody-listens.fifo" if message.event_type == "nobody" else self.queue.name
@@ -45,27 +47,20 @@ class SQSUnderTest:
             await client.delete_queue(QueueUrl=self.url)
             await client.delete_queue(QueueUrl=self.dead_url)
 
-    async def parked(self) -> list[Parked]:
-        async with self.config.client() as client:
-            answer = await client.receive_message(
-                QueueUrl=self.dead_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-            )
-            for each in answer.get("Messages", []):
-                envelope = from_json(each["Body"])
-                error = each["MessageAttributes"]["cqrs-error-type"]["StringValue"]
-                message_id = envelope.attributes.get("id", "")
-                self._parked.append(Parked(message_id, envelope.data, error))
-                await client.delete_message(
-                    QueueUrl=self.dead_url, ReceiptHandle=each["ReceiptHandle"]
-                )
-        return self._parked
-
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
         fields = fifo_fields(uuid4().hex, attributes.get("partitionkey", ""))
         async with self.config.client() as client:
             await client.send_message(
                 QueueUrl=self.url, MessageBody=MessageEnvelope(attributes, body).to_json(), **fields
             )
+
+    async def go_down(self) -> None:
+        assert self.server is not None
+        await asyncio.to_thread(self.server.stop)
+
+    async def come_back(self) -> None:
+        assert self.server is not None
+        self.server.start()
 
     def unroutable(self, message: OutboxMessage) -> OutboxMessage:
         return OutboxMessage(
@@ -99,6 +94,79 @@ class TestSQS(BrokerConformance):
     large_batch = 60  # moto is slow
 
 
+class TestARestartedSQS(BrokerRestartConformance):
+    @pytest.fixture
+    async def restartable_broker(
+        self, restartable_sqs: RestartableSQS
+    ) -> AsyncGenerator[SQSUnderTest]:
+        broker = SQSUnderTest(restartable_sqs.url, visibility=2)
+        broker.server = restartable_sqs
+        await broker.set_up()
+        yield broker
+        await broker.tear_down()
+
+
+async def test_what_sqs_parked_by_itself_is_redriven_like_the_rest(sqs_url: str) -> None:
+    broker = SQSUnderTest(sqs_url, max_receives=1)
+    await broker.set_up()
+    await broker.publisher.publish([message("m-1", "a"), message("m-2")])
+    letters = broker.consumer.dead_letters()
+
+    async def parked_by_deaths() -> bool:
+        with suppress(TimeoutError):
+            async with broker.consumer.connect() as dying, asyncio.timeout(1):
+                await dying.receive(2)
+        return await letters.count() == 2
+
+    await until(parked_by_deaths, TIMEOUT)
+    found = {each.message_id: each for each in await listed(broker, 2)}
+    assert {key: each.partition_key for key, each in found.items()} == {"m-1": "a", "m-2": ""}
+    assert found["m-1"].error.startswith("SQS parked it: ")
+    assert found["m-1"].parked_at is None
+    assert sorted(await letters.redrive()) == ["m-1", "m-2"]
+    handled = Handled()
+    async with consuming(broker, handled):
+        await until(lambda: sorted(handled.ids) == ["m-1", "m-2"], TIMEOUT)
+    await broker.tear_down()
+
+
+async def test_many_letters_of_a_key_are_seen_and_redriven_in_order(broker: SQSUnderTest) -> None:
+    ids = [f"m-{number:02}" for number in range(12)]  # SQS shows ten of a group at once
+    handled = Handled()
+    handled.fails = dict.fromkeys(ids, 1)
+    await broker.publisher.publish([message(each, "a") for each in ids])
+    async with consuming(broker, handled, retry_policy=RetryPolicy(max_attempts=1)):
+        found = await listed(broker, len(ids))
+        assert [each.message_id for each in found] == ids
+        assert await broker.consumer.dead_letters().redrive() == ids
+        await until(lambda: handled.ids == ids, TIMEOUT)
+
+
+async def test_a_foreign_group_is_the_key_of_its_letters(broker: SQSUnderTest) -> None:
+    async with broker.config.client() as client:
+        for number in range(2):
+            await client.send_message(
+                QueueUrl=broker.url,
+                MessageBody=f"no envelope {number}",
+                **fifo_fields(f"{number}", "g"),
+            )
+    async with consuming(broker, Handled()):
+        found = await listed(broker, 2)
+    assert [(each.partition_key, each.body) for each in found] == [
+        ("g", b"no envelope 0"),
+        ("g", b"no envelope 1"),
+    ]
+    await broker.consumer.dead_letters().redrive()
+    async with broker.consumer.connect() as subscription:
+        received = list(await subscription.receive(2))
+        while len(received) < 2:
+            received += await subscription.receive(2)
+    assert [(each.key, each.body) for each in received] == [
+        ("g", b"no envelope 0"),
+        ("g", b"no envelope 1"),
+    ]
+
+
 async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
     standard: SQSUnderTest,
 ) -> None:
@@ -106,7 +174,7 @@ async def test_a_standard_queue_delays_a_retry_and_counts_the_attempts(
     handled.fails["m-1"] = 1000
     await standard.publisher.publish([message("m-1"), message("m-2")])
     async with consuming(standard, handled):
-        parked = await until(standard.parked, TIMEOUT)
+        parked = await listed(standard, 1)
     assert [each.message_id for each in parked] == ["m-1"]
     assert (handled.calls_of("m-1"), handled.ids) == (3, ["m-2"])
 
@@ -194,3 +262,29 @@ async def test_an_entry_that_is_not_deleted_is_deleted_by_the_next_attempt_or_co
         await standard.publisher.publish([message("m-4")])
         await until(lambda: "m-4" in again.ids, TIMEOUT)
     assert again.ids == ["m-2", "m-4"]
+
+
+async def test_an_entry_that_cannot_be_kept_hidden_is_lost_alone(standard: SQSUnderTest) -> None:
+    await standard.publisher.publish([message("m-1"), message("m-2")])
+    async with standard.consumer.connect() as subscription:
+        received: dict[str, Delivery] = {}
+        while len(received) < 2:
+            received.update({each.message_id: each for each in await subscription.receive(2)})
+        client: Any = subscription._client  # pyright: ignore[reportPrivateUsage] - what fails
+        hide, beats = client.change_message_visibility_batch, list[int]()
+        gone = received["m-1"].token["ReceiptHandle"]
+
+        async def failing(QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            beats.append(len(Entries))
+            good = [entry for entry in Entries if entry["ReceiptHandle"] != gone]
+            await hide(QueueUrl=QueueUrl, Entries=good)
+            fault = {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
+            return {"Failed": [{"Id": each["Id"], **fault} for each in Entries if each not in good]}
+
+        client.change_message_visibility_batch = failing
+        await until(lambda: beats.count(1) > 1, TIMEOUT)  # the other one is kept on being hidden
+        assert (received["m-1"].lost, received["m-2"].lost) == (True, False)
+        await subscription.acknowledge([received["m-2"]])
+    again = Handled()
+    async with consuming(standard, again):
+        await until(lambda: again.ids == ["m-1"], TIMEOUT)

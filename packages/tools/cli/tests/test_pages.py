@@ -1,11 +1,13 @@
 """The commands on the pages for operators run, and print what the pages show."""
 
+import asyncio
 import doctest
 import re
 import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from cqrs_ddd_cli.main import app
 from cqrs_ddd_core.primitives.clock import use_clock
 from cqrs_ddd_core.testing import ManualClock
+from cqrs_ddd_messaging.memory import InMemoryConsumer, InMemoryMessageBus, InMemoryPublisher
 
 from .conftest import MODULE, Shop, message
 
@@ -49,11 +52,25 @@ def typed_on(page: Path) -> Iterator[Typed]:
                 yield Typed(words[1:], shown, int(code), block["no_run"] is None)
 
 
+async def park_two(bus: InMemoryMessageBus, consumer: InMemoryConsumer) -> None:
+    """Have a consumer park two messages, as a handler without an account makes it."""
+    bus.declare_queue("billing")
+    ids = [("0190b6c4-7d3a-7c2e-9f41-2a6b8c9d0e01", "1"), ("0190b71f-08a1-7e43-b2d5-6c7d", "7")]
+    await InMemoryPublisher(bus).publish(
+        [message(each, "OrderPlaced", f"Order/{order}", timedelta()) for each, order in ids]
+    )
+    async with consumer.connect() as subscription:
+        for delivery in await subscription.receive(2):
+            delivery.attempt = 5
+            await subscription.dead_letter(delivery, LookupError(f"no account for {delivery.key}"))
+
+
 @pytest.fixture
-def shop(memory_shop: Shop) -> Iterator[Shop]:
+def shop(memory_shop: Shop, module: ModuleType) -> Iterator[Shop]:
     """The application of the pages: two orders stand still, one message has nobody to take it."""
 
-    clock = ManualClock()
+    clock, bus = ManualClock(), InMemoryMessageBus()
+    consumer = vars(module)["billing"] = InMemoryConsumer(bus, "billing")
 
     async def make_trouble(opened: Any) -> None:
         outbox = opened.outbox
@@ -77,13 +94,18 @@ def shop(memory_shop: Shop) -> Iterator[Shop]:
         clock.advance(40)
 
     with use_clock(clock):
+        asyncio.run(park_two(bus, consumer))
         memory_shop.do(make_trouble)
         yield memory_shop
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, shop: Shop) -> None:
-    environment = {"CQRS_DDD_APP": f"{MODULE}:open_shop", "COLUMNS": "80"}
+    environment = {
+        "CQRS_DDD_APP": f"{MODULE}:open_shop",
+        "CQRS_DDD_CONSUMER": f"{MODULE}:billing",
+        "COLUMNS": "80",
+    }
     found = list(typed_on(page))
     assert found
     for typed in found:

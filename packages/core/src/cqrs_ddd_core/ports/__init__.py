@@ -1,6 +1,11 @@
 """The ports: what the toolkit asks of stores, brokers and lock servers, one protocol a file."""
 
 from cqrs_ddd_core.ports.aggregate_gateway import Change, IAggregateGateway
+from cqrs_ddd_core.ports.broker_dead_letters import (
+    BrokerDeadLetter,
+    IBrokerDeadLetters,
+    IParkingConsumer,
+)
 from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
 from cqrs_ddd_core.ports.circuit_breaker import (
@@ -97,6 +102,7 @@ __all__ = [
     "AppendCondition",
     "AppendConditionError",
     "BlockedKey",
+    "BrokerDeadLetter",
     "BrokerUnavailableError",
     "Change",
     "CircuitOpenError",
@@ -118,6 +124,7 @@ __all__ = [
     "FeedPage",
     "FeedSignal",
     "IAggregateGateway",
+    "IBrokerDeadLetters",
     "ICacheService",
     "ICircuitBreaker",
     "ICommandBus",
@@ -137,6 +144,7 @@ __all__ = [
     "IOutboxOperations",
     "IOutboxRelayStorage",
     "IOutboxStorage",
+    "IParkingConsumer",
     "IProjectionOperations",
     "IProjectionStorage",
     "IQueryBus",

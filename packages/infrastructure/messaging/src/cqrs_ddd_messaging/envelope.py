@@ -106,12 +106,12 @@ def message_of(attributes: Mapping[str, str], payload: bytes) -> OutboxMessage:
     type_name = attributes.get("type", "")
     if not message_id or not type_name:
         raise UnreadableMessageError(message_id, "its envelope has no id or no type.")
-    versioned = _VERSIONED.fullmatch(type_name)
+    event_type, schema_version = type_and_version(type_name)
     try:
         return OutboxMessage(
             message_id=message_id,
-            event_type=versioned["name"] if versioned else type_name,
-            schema_version=int(versioned["version"]) if versioned else 1,
+            event_type=event_type,
+            schema_version=schema_version,
             payload=payload,
             content_type=attributes.get("datacontenttype", "application/json"),
             occurred_at=_time(attributes.get("time")),
@@ -124,6 +124,12 @@ def message_of(attributes: Mapping[str, str], payload: bytes) -> OutboxMessage:
         )
     except (ValueError, TypeError, RecursionError) as error:
         raise UnreadableMessageError(message_id, f"its envelope is wrong: {error}.") from error
+
+
+def type_and_version(type_name: str) -> tuple[str, int]:
+    """Return the name of an event and the version of its schema, from the attribute ``type``."""
+    versioned = _VERSIONED.fullmatch(type_name)
+    return (versioned["name"], int(versioned["version"])) if versioned else (type_name, 1)
 
 
 _LONG_AGO = as_utc(datetime(1970, 1, 1))  # noqa: DTZ001 - CloudEvents may say no time

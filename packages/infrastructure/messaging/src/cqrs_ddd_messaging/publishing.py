@@ -22,9 +22,6 @@ async def publish_by_key(
         BrokerUnavailableError: no message was confirmed, because the broker is away.
     """
     outcomes: list[Exception | None] = [None] * len(messages)
-    chains: dict[object, list[int]] = {}
-    for index, message in enumerate(messages):
-        chains.setdefault(message.partition_key or index, []).append(index)
 
     async def publish_chain(indexes: list[int]) -> None:
         failed = False
@@ -39,9 +36,9 @@ async def publish_by_key(
                 outcomes[index], failed = error, True
 
     async with asyncio.TaskGroup() as group:
-        for indexes in chains.values():
+        for indexes in _by_key(messages):
             group.create_task(publish_chain(indexes))
-    if all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
+    if outcomes and all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
         raise outcomes[0]
     return outcomes
 
@@ -65,10 +62,7 @@ async def publish_in_waves(
         BrokerUnavailableError: no message was confirmed, because the broker is away.
     """
     outcomes: list[Exception | None] = [None] * len(messages)
-    chains: dict[object, list[int]] = {}
-    for index, message in enumerate(messages):
-        chains.setdefault(message.partition_key or index, []).append(index)
-    waiting, place = list(chains.values()), 0
+    waiting, place = _by_key(messages), 0
     while waiting:
         wave = [chain[place] for chain in waiting]
         results = await publish_wave([messages[index] for index in wave])
@@ -82,6 +76,14 @@ async def publish_in_waves(
                 for index in chain[place:]:
                     held = messages[index]
                     outcomes[index] = HeldBackError(held.message_id, held.partition_key)
-    if all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
+    if outcomes and all(outcomes) and isinstance(outcomes[0], BrokerUnavailableError):
         raise outcomes[0]
     return outcomes
+
+
+def _by_key(messages: Sequence[OutboxMessage]) -> list[list[int]]:
+    """Return the places of the messages of each key; one without a key stands alone."""
+    chains: dict[object, list[int]] = {}
+    for index, message in enumerate(messages):
+        chains.setdefault(message.partition_key or index, []).append(index)
+    return list(chains.values())

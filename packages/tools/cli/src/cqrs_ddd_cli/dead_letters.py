@@ -1,16 +1,16 @@
 """``cqrs-ddd outbox dead-letters``, ``redrive`` and ``discard``."""
 
 import asyncio
-import sys
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from cqrs_ddd_cli.durations import duration
-from cqrs_ddd_cli.errors import TroubleError, UsageError, plain_errors
+from cqrs_ddd_cli.errors import TroubleError, plain_errors
+from cqrs_ddd_cli.options import Everything, Limit, MessageIds, Yes
 from cqrs_ddd_cli.outbox_view import letter_as_data, show_dead_letters
-from cqrs_ddd_cli.output import AsJson, Limit, print_json, say, say_rest
+from cqrs_ddd_cli.output import AsJson, confirm, print_json, say, say_rest
 from cqrs_ddd_cli.selection import Outcome, Selection, do_to_each
 from cqrs_ddd_cli.target import App, Database, OutboxTable, Target
 from cqrs_ddd_core.ports import DeadLetterFilter
@@ -22,9 +22,6 @@ Keys = Annotated[
 Types = Annotated[
     list[str] | None,
     typer.Option("--type", metavar="TYPE", help="Those of this type; may be repeated."),
-]
-MessageIds = Annotated[
-    list[str] | None, typer.Argument(metavar="MESSAGE_ID", help="These messages.")
 ]
 OlderThan = Annotated[
     timedelta | None,
@@ -47,8 +44,6 @@ NewerThan = Annotated[
 ErrorText = Annotated[
     str, typer.Option("--error", metavar="TEXT", help="Those with this text in their error.")
 ]
-Everything = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def dead_letters(
@@ -179,7 +174,7 @@ async def _redrive(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     async with target.outbox() as outbox:
         total = await outbox.count_dead_letters(chosen.matching)
         if asks and total:
-            _confirm(f"Redrive all {total:,} dead letters?")
+            confirm(f"Redrive all {total:,} dead letters?")
         outcome = await do_to_each(
             "Redriving", outbox, chosen.matching, outbox.redrive, hidden=as_json
         )
@@ -197,7 +192,7 @@ async def _discard(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     async with target.outbox() as outbox:
         total = await outbox.count_dead_letters(chosen.matching)
         if asks and total:
-            _confirm(f"Remove {total:,} dead letter(s) for good? They are never delivered.")
+            confirm(f"Remove {total:,} dead letter(s) for good? They are never delivered.")
         outcome = await do_to_each(
             "Discarding", outbox, chosen.matching, outbox.discard, hidden=as_json
         )
@@ -206,13 +201,6 @@ async def _discard(target: Target, chosen: Selection, *, asks: bool, as_json: bo
     else:
         say(f"Discarded: {outcome.done:,}.")
     _complain_of_missing(outcome)
-
-
-def _confirm(question: str) -> None:
-    """Ask; where nobody can answer, the option that answers must be given."""
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody can answer here; add --yes.")
-    typer.confirm(question, abort=True, err=True)
 
 
 def _complain_of_missing(outcome: Outcome) -> None:

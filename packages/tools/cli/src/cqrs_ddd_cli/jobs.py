@@ -21,6 +21,7 @@ from cqrs_ddd_cli.job_view import (
     show_statistics,
     statistics_as_data,
 )
+from cqrs_ddd_cli.options import Limit
 from cqrs_ddd_cli.output import AsJson, print_json, say
 from cqrs_ddd_cli.target import App, Database, JobTable, Target
 
@@ -35,7 +36,6 @@ Statuses = Annotated[
 ]
 Queue = Annotated[str | None, typer.Option("--queue", help="Of this queue.")]
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="JOB_ID", help="These jobs.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cqrs_ddd_cli import events, inbox, jobs, outbox, projections, sagas, timers, worker
+from cqrs_ddd_cli import broker, events, inbox, jobs, outbox, projections, sagas, timers, worker
 
 app = typer.Typer(
     name="cqrs-ddd",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(broker.app, name="broker")
 app.add_typer(projections.app, name="projections")
 app.add_typer(events.app, name="events")
 app.add_typer(jobs.app, name="jobs")

@@ -9,13 +9,14 @@ import typer
 from cqrs_ddd_cli.dead_letters import dead_letters, discard, redrive
 from cqrs_ddd_cli.durations import duration
 from cqrs_ddd_cli.errors import TROUBLE, plain_errors
+from cqrs_ddd_cli.options import Limit
 from cqrs_ddd_cli.outbox_list import dead_among, entries_of, entry_as_data, show_entries
 from cqrs_ddd_cli.outbox_view import (
     show_statistics,
     statistics_as_data,
     troubles_of,
 )
-from cqrs_ddd_cli.output import AsJson, Limit, print_json, say, say_rest
+from cqrs_ddd_cli.output import AsJson, print_json, say, say_rest
 from cqrs_ddd_cli.purging import purge_in_batches
 from cqrs_ddd_cli.target import App, Database, OutboxTable, Target
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cqrs_ddd_cli.durations import shown
-from cqrs_ddd_core.ports import DeadLetter, OutboxMessage, OutboxStatistics
+from cqrs_ddd_core.ports import BrokerDeadLetter, DeadLetter, OutboxMessage, OutboxStatistics
 from cqrs_ddd_core.primitives.clock import utc_now
 
 
@@ -117,7 +117,7 @@ def message_table(title: str, *figures: str) -> Table:
     return table
 
 
-def about(message: OutboxMessage, error: str | None) -> Text:
+def about(message: OutboxMessage | BrokerDeadLetter, error: str | None) -> Text:
     """Return what a message is: its id, its type and key, and its last error."""
     said = Text(f"{message.message_id}\n{message.event_type}")
     if message.partition_key:

@@ -1,6 +1,7 @@
 """How results look: tables for people, JSON for programs, a bar while it takes long."""
 
 import json
+import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -18,7 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
+from cqrs_ddd_cli.errors import UsageError
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -33,9 +35,16 @@ def say(text: str, *, style: str | None = None) -> None:
 
 
 def say_rest(shown: int, total: int) -> None:
-    """Say that there is more than was shown, if there is."""
+    """Say that there is more than is shown, where there is."""
     if total > shown:
         say(f"{shown} of {total:,} are shown; --limit {total} shows all.")
+
+
+def confirm(question: str) -> None:
+    """Ask; where nobody can answer, the option that answers must be given."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Nobody can answer here; add --yes.")
+    typer.confirm(question, abort=True, err=True)
 
 
 class _Rate(ProgressColumn):

@@ -28,7 +28,13 @@ from cqrs_ddd_cli.database import (
     sagas_at,
 )
 from cqrs_ddd_cli.errors import UsageError
-from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
+from cqrs_ddd_core.ports import (
+    IBrokerDeadLetters,
+    IEventStore,
+    IInboxStorage,
+    IParkingConsumer,
+    IProjectionOperations,
+)
 from cqrs_ddd_core.runtime import open_reference
 
 T = TypeVar("T")
@@ -166,6 +172,20 @@ class Target:
             self.app, _has_projections, "an application with projections and an event_store"
         ) as application:
             yield application.projections, application.event_store
+
+
+@asynccontextmanager
+async def opened_dead_letters(consumer: str) -> AsyncGenerator[IBrokerDeadLetters]:
+    """Open what looks after the dead letters of the consumer that a reference names."""
+    wanted = "a consumer of a broker whose dead letters can be looked after"
+    async with open_reference(consumer, _parks, wanted) as found:
+        parking: IParkingConsumer = found if isinstance(found, IParkingConsumer) else found.broker
+        yield parking.dead_letters()
+
+
+def _parks(found: object) -> bool:
+    """Whether it is an adapter to a broker, or what runs one."""
+    return any(isinstance(each, IParkingConsumer) for each in (found, getattr(found, "broker", 0)))
 
 
 def _has_projections(found: object) -> bool:

@@ -8,6 +8,7 @@ import typer
 from cqrs_ddd_advanced_core.scheduling import CommandScheduler
 from cqrs_ddd_cli.errors import TROUBLE, plain_errors
 from cqrs_ddd_cli.job_view import job_as_data, show_jobs
+from cqrs_ddd_cli.options import Limit
 from cqrs_ddd_cli.output import AsJson, print_json, say
 from cqrs_ddd_cli.target import App, Database, Target, TimerTable
 
@@ -15,7 +16,6 @@ app = typer.Typer(
     help="Look after scheduled commands.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
 Queue = Annotated[str, typer.Option("--queue", help="The queue that they wait in.")]
 
 

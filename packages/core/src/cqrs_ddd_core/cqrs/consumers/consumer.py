@@ -52,6 +52,7 @@ class BaseEventConsumer:
 
     Attributes:
         name: whose inbox it is, and what it is called as a part of a ``Worker``.
+        broker: where messages come from.
         progress: how it gets on.
 
     Example:
@@ -83,7 +84,7 @@ class BaseEventConsumer:
                 handler_factory=handler_factory,
                 unknown_types=unknown_types,
             )
-        self.name, self._broker = name, broker
+        self.name, self.broker = name, broker
         self._settings = settings or ConsumerSettings()
         self.progress = Progress(stall_after=_STALL_AFTER + self._settings.retry_policy.max_delay)
         self._effects = Effects(name, handlers, uow_factory, inbox)
@@ -131,7 +132,7 @@ class BaseEventConsumer:
         failures = 0
         while not stopping.is_set():
             try:
-                async with self._broker.connect() as subscription:
+                async with self.broker.connect() as subscription:
                     failures = 0
                     self.progress.idle()
                     session = Session(subscription, self._effects, self._settings, self.progress)
@@ -144,7 +145,7 @@ class BaseEventConsumer:
                 delay = self._settings.reconnect_policy.delay(failures)
                 _log.warning(
                     "Consumer %s lost %s, connects again in %.1f s: %r",
-                    *(self.name, self._broker.name, delay, error),
+                    *(self.name, self.broker.name, delay, error),
                 )
                 await _wait(stopping, delay)
 

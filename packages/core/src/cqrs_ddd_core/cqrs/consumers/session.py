@@ -205,6 +205,7 @@ class Session:
         counts = not self._settings.is_transient(error)
         if counts and attempt >= policy.max_attempts:
             lane.tries = lane.failures = 0
+            delivery.attempt = attempt  # as noted on the dead letter
             await self._park(delivery, error)
             return None
         lane.tries += 1

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from cqrs_ddd_core import BrokerUnavailableError
-from cqrs_ddd_messaging.envelope import MessageEnvelope
+from cqrs_ddd_messaging.envelope import MessageEnvelope, from_headers
 
 aiokafka: Any = import_module("aiokafka")  # it brings no types
 _errors: Any = import_module("aiokafka.errors")
@@ -59,3 +59,12 @@ def record_headers(envelope: MessageEnvelope) -> list[tuple[str, bytes]]:
     headers = [(f"{PREFIX}{name}", text.encode()) for name, text in envelope.attributes.items()]
     headers.append(("content-type", envelope.attributes.get("datacontenttype", "").encode()))
     return headers
+
+
+def attributes_in(record: Any) -> dict[str, str]:
+    """Return the attributes of the envelope in the headers of a record."""
+    attributes = from_headers(record.headers)
+    for name, value in record.headers:
+        if name == "content-type":
+            attributes.setdefault("datacontenttype", value.decode(errors="replace"))
+    return attributes

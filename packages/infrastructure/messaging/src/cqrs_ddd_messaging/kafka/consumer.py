@@ -8,10 +8,12 @@ from typing import Any
 
 from cqrs_ddd_core import Delivery, OutboxMessage
 from cqrs_ddd_core.cqrs.shielding import shielded
-from cqrs_ddd_messaging.dead_letters import dead_letter_notes
-from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
-from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, aiokafka
+from cqrs_ddd_messaging.dead_letters import BrokerDeadLetters
+from cqrs_ddd_messaging.envelope import STRUCTURED, from_json
+from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, aiokafka, attributes_in
+from cqrs_ddd_messaging.kafka.dead_letters import DEAD, KafkaDeadLetterShelf
 from cqrs_ddd_messaging.kafka.partition_work import PartitionWork
+from cqrs_ddd_messaging.notes import dead_letter_notes
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,10 @@ class KafkaConsumer:
             await consumer.stop()
             await producer.stop()
 
+    def dead_letters(self) -> BrokerDeadLetters:
+        """Return what looks after the topics of the dead letters."""
+        return BrokerDeadLetters(KafkaDeadLetterShelf(self._config, self._topics))
+
 
 class KafkaSubscription:
     """A membership in a group (see ``ISubscription``)."""
@@ -135,7 +141,7 @@ class KafkaSubscription:
         headers = [*record.headers, *((name, text.encode()) for name, text in notes.items())]
         try:
             await self._producer.send_and_wait(
-                f"{partition.topic}.dead", record.value or b"", key=record.key, headers=headers
+                f"{partition.topic}{DEAD}", record.value or b"", key=record.key, headers=headers
             )
         except (KafkaError, OSError) as problem:
             raise self._config.unavailable(repr(problem)) from problem
@@ -202,10 +208,7 @@ class KafkaSubscription:
             progress.lose()
 
     def _delivery(self, partition: Any, record: Any) -> Delivery:
-        attributes = from_headers(record.headers)
-        for name, value in record.headers:
-            if name == "content-type":
-                attributes.setdefault("datacontenttype", value.decode(errors="replace"))
+        attributes = attributes_in(record)
         key = attributes.get("partitionkey") or (record.key or b"").decode(errors="replace")
         delivery = Delivery(
             message_id=attributes.get("id", ""),

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_messaging.closing import ClosedAtTheEnd
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.kafka.client import KafkaConfig, KafkaError, record_headers
 from cqrs_ddd_messaging.publishing import publish_in_waves
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 
-class KafkaPublisher:
+class KafkaPublisher(ClosedAtTheEnd):
     """Publishes to topics (see ``IMessagePublisher``).
 
     A message counts as published when all replicas in sync have stored it.
@@ -47,11 +48,7 @@ class KafkaPublisher:
         Raises:
             BrokerUnavailableError: Kafka is out of reach.
         """
-        producer = await self._opened()
-
-        async def publish_wave(wave: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
-            return await self._publish_wave(producer, wave)
-
+        publish_wave = partial(self._publish_wave, await self._opened())
         return await publish_in_waves(messages, publish_wave)
 
     async def close(self) -> None:
@@ -59,17 +56,6 @@ class KafkaPublisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _opened(self) -> Any:
         async with self._opening:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -23,11 +23,12 @@ class QueuedEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class ParkedEnvelope:
-    """A message that was parked, and why."""
+    """A message that was parked, why, and the notes that other brokers have in headers."""
 
     envelope: MessageEnvelope
     error: Exception
     attempt: int
+    notes: Mapping[str, str]
 
 
 class Queue:

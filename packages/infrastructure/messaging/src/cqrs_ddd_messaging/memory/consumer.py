@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
+from cqrs_ddd_messaging.dead_letters import BrokerDeadLetters
 from cqrs_ddd_messaging.memory.bus import (
     PLACE,
     InMemoryMessageBus,
@@ -12,6 +13,8 @@ from cqrs_ddd_messaging.memory.bus import (
     Queue,
     QueuedEnvelope,
 )
+from cqrs_ddd_messaging.memory.dead_letters import InMemoryDeadLetterShelf
+from cqrs_ddd_messaging.notes import dead_letter_notes
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
 
@@ -33,6 +36,10 @@ class InMemoryConsumer:
             yield subscription
         finally:
             subscription.end()
+
+    def dead_letters(self) -> BrokerDeadLetters:
+        """Return what looks after the letters beside the queue."""
+        return BrokerDeadLetters(InMemoryDeadLetterShelf(self._bus, self.name))
 
 
 class InMemorySubscription:
@@ -78,7 +85,9 @@ class InMemorySubscription:
         """Keep the message, with the error, beside the queue."""
         self._check()
         entry: QueuedEnvelope = delivery.token
-        self._queue.dead_letters.append(ParkedEnvelope(entry.envelope, error, delivery.attempt))
+        notes = dead_letter_notes(error, topic=self._queue.name, attempt=delivery.attempt)
+        parked = ParkedEnvelope(entry.envelope, error, delivery.attempt, notes)
+        self._queue.dead_letters.append(parked)
         await self.acknowledge([delivery])
 
     def end(self) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -11,11 +10,12 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 
 from cqrs_ddd_core import BrokerUnavailableError
+from cqrs_ddd_messaging.closing import ClosedAtTheEnd
 
 ConnectionLost = (AMQPError, *CONNECTION_EXCEPTIONS, OSError, RuntimeError)
 
 
-class RabbitMQConnectionManager:
+class RabbitMQConnectionManager(ClosedAtTheEnd):
     """Gives out channels of one connection; publishers and consumers may share it.
 
     It is a plain connection, not aio-pika's robust one: who uses a channel has to know when it is
@@ -53,22 +53,15 @@ class RabbitMQConnectionManager:
         except (*ConnectionLost, TimeoutError) as error:
             raise BrokerUnavailableError(self.place, error) from error
 
+    def another(self) -> "RabbitMQConnectionManager":
+        """Return one more, with a connection of its own to the same broker."""
+        return RabbitMQConnectionManager(self._url, timeout=self._timeout, **self._options)
+
     async def close(self) -> None:
         """Close the connection, and with it every channel."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _connected(self) -> AbstractConnection:
         async with self._opening:

@@ -10,14 +10,14 @@ from aiormq.abc import AbstractChannel as AiormqChannel
 from aiormq.abc import DeliveredMessage
 
 from cqrs_ddd_core import BrokerUnavailableError, Delivery, OutboxMessage
-from cqrs_ddd_messaging.dead_letters import ATTEMPT, attempt_in, dead_letter_notes
-from cqrs_ddd_messaging.envelope import STRUCTURED, from_headers, from_json
+from cqrs_ddd_messaging.dead_letters import BrokerDeadLetters
+from cqrs_ddd_messaging.envelope import STRUCTURED, from_json
+from cqrs_ddd_messaging.notes import ATTEMPT, attempt_in, dead_letter_notes
 from cqrs_ddd_messaging.rabbitmq.connection import ConnectionLost, RabbitMQConnectionManager
-from cqrs_ddd_messaging.rabbitmq.publisher import amqp_message
+from cqrs_ddd_messaging.rabbitmq.dead_letters import RabbitMQDeadLetterShelf
+from cqrs_ddd_messaging.rabbitmq.messages import attributes_in, copy_of, headers_of
 from cqrs_ddd_messaging.rabbitmq.topology import RabbitMQQueue
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
-
-_NO_HEADERS: Mapping[str, Any] = {}
 
 
 class RabbitMQConsumer:
@@ -66,6 +66,10 @@ class RabbitMQConsumer:
             if self._owns_connection:
                 with suppress(*ConnectionLost):
                     await self._connection.close()
+
+    def dead_letters(self) -> BrokerDeadLetters:
+        """Return what looks after the queue of the dead letters."""
+        return BrokerDeadLetters(RabbitMQDeadLetterShelf(self._connection, self._queue))
 
     async def _subscribe(self, channel: AbstractChannel) -> "RabbitMQSubscription":
         await self._queue.declare(channel)
@@ -146,17 +150,7 @@ class RabbitMQSubscription:
     async def _move(self, delivery: Delivery, queue: str, notes: Mapping[str, str]) -> None:
         """Have another queue confirm the message as it came, then acknowledge it."""
         self._check()
-        properties = delivery.token.header.properties
-        headers = {**(properties.headers or _NO_HEADERS), **notes}
-        headers.pop("x-delivery-count", None)
-        message = amqp_message(
-            delivery.body,
-            headers,
-            message_id=properties.message_id,
-            content_type=properties.content_type,
-            type=properties.message_type,
-            correlation_id=properties.correlation_id,
-        )
+        message = copy_of(delivery.token, {**headers_of(delivery.token), **notes})
         try:
             await self._channel.default_exchange.publish(message, queue)
         except ConnectionLost as error:
@@ -164,12 +158,7 @@ class RabbitMQSubscription:
         await self.acknowledge([delivery])
 
     def _delivery(self, message: DeliveredMessage) -> Delivery:
-        properties = message.header.properties
-        headers: Mapping[str, Any] = properties.headers or _NO_HEADERS
-        fallback = {"id": properties.message_id or "", "type": properties.message_type or ""}
-        attributes = {**fallback, **from_headers(headers.items())}
-        if properties.content_type is not None:
-            attributes.setdefault("datacontenttype", properties.content_type)
+        headers, attributes = headers_of(message), attributes_in(message)
         return Delivery(
             message_id=attributes["id"],
             key=attributes.get("partitionkey", ""),

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
 
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import (
     DeliveryError,
@@ -13,21 +12,16 @@ from aio_pika.exceptions import (
 )
 
 from cqrs_ddd_core import BrokerUnavailableError, OutboxMessage
+from cqrs_ddd_messaging.closing import ClosedAtTheEnd
 from cqrs_ddd_messaging.envelope import MessageEnvelope
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.publishing import publish_by_key
 from cqrs_ddd_messaging.rabbitmq.connection import ConnectionLost, RabbitMQConnectionManager
+from cqrs_ddd_messaging.rabbitmq.messages import PREFIX, amqp_message
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
 
-PREFIX = "cloudEvents_"
 
-
-def amqp_message(body: bytes, headers: Any, **properties: Any) -> Message:
-    """Return a message that survives a restart of the broker."""
-    return Message(body, headers=headers, delivery_mode=DeliveryMode.PERSISTENT, **properties)
-
-
-class RabbitMQPublisher:
+class RabbitMQPublisher(ClosedAtTheEnd):
     """Publishes to an exchange (see ``IMessagePublisher``).
 
     A message counts as published when the broker has confirmed it, which it does once a quorum of
@@ -67,11 +61,7 @@ class RabbitMQPublisher:
         Raises:
             BrokerUnavailableError: the broker is away.
         """
-        exchange = await self._open_exchange()
-
-        async def send(message: OutboxMessage) -> None:
-            await self._send(exchange, message)
-
+        send = partial(self._send, await self._open_exchange())
         return await publish_by_key(messages, send)
 
     async def close(self) -> None:
@@ -81,17 +71,6 @@ class RabbitMQPublisher:
             await channel.close()
         if self._owns_connection:
             await self._connection.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _open_exchange(self) -> AbstractExchange:
         async with self._opening:

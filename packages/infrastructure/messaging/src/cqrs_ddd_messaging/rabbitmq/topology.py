@@ -71,7 +71,7 @@ class RabbitMQQueue:
         """
         try:
             exchange = await channel.declare_exchange(self.exchange, "topic", durable=True)
-            await channel.declare_queue(self.dead, durable=True, arguments=_QUORUM)
+            await channel.declare_queue(self.dead, durable=True, arguments=_KEEPS)
             queue = await channel.declare_queue(
                 self.name,
                 durable=True,
@@ -100,6 +100,8 @@ class RabbitMQQueue:
 
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
+_KEEPS = {**_QUORUM, "x-delivery-limit": 2**31 - 1}
+"""RabbitMQ 4 drops what was looked at twenty times from a queue that sets no limit."""
 
 
 def _to(queue: str) -> dict[str, Any]:

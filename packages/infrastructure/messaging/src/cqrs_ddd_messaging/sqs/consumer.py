@@ -8,16 +8,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cqrs_ddd_core import Delivery, OutboxMessage, UnreadableMessageError
-from cqrs_ddd_messaging.dead_letters import ATTEMPT, attempt_in, dead_letter_notes
-from cqrs_ddd_messaging.envelope import MessageEnvelope, from_json
+from cqrs_ddd_core import Delivery, OutboxMessage
+from cqrs_ddd_messaging.dead_letters import BrokerDeadLetters
+from cqrs_ddd_messaging.notes import ATTEMPT, attempt_in, dead_letter_notes
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
-from cqrs_ddd_messaging.sqs.client import BATCH, BotoCoreError, ClientError, SQSConfig, chunks
+from cqrs_ddd_messaging.sqs.client import BATCH, BotoCoreError, ClientError, SQSConfig
+from cqrs_ddd_messaging.sqs.dead_letters import GROUP, SQSDeadLetterShelf
+from cqrs_ddd_messaging.sqs.messages import attributes_with, envelope_in, notes_in, settle
 from cqrs_ddd_messaging.sqs.queue import SQSQueue, fifo_fields
 
 _log = logging.getLogger(__name__)
 _LONGEST_DELAY = 900  # seconds; what SQS can delay a message
-_ATTEMPTS = 3  # at a request whose entries fail
+_LONGEST_LOOK = 1  # seconds that a scan of the dead letters waits for more
 
 
 class SQSConsumer:
@@ -47,6 +49,11 @@ class SQSConsumer:
     def name(self) -> str:
         """The queue, and where it is."""
         return f"{self._queue.name} at {self._config.place}"
+
+    def dead_letters(self) -> BrokerDeadLetters:
+        """Return what looks after the queue of the dead letters."""
+        wait = min(self._wait, _LONGEST_LOOK)
+        return BrokerDeadLetters(SQSDeadLetterShelf(self._config, self._queue, wait=wait))
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator["SQSSubscription"]:
@@ -110,7 +117,10 @@ class SQSSubscription:
         handles = [delivery.token["ReceiptHandle"] for delivery in deliveries]
         for handle in handles:
             self._held.pop(handle, None)
-        failed = await self._in_batches(handles, self._client.delete_message_batch)
+        try:
+            failed = await settle(self._client.delete_message_batch, self._url, handles)
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise self._config.unavailable(error) from error
         for handle, problem in failed.items():
             _log.warning("A handled message was not deleted, and comes again: %s", problem)
             self._held.pop(handle, None)
@@ -121,13 +131,21 @@ class SQSSubscription:
             return False
         seconds = min(math.ceil(delay), _LONGEST_DELAY)
         notes = {ATTEMPT: str(delivery.attempt + 1)}
-        await self._send(self._url, delivery, notes, DelaySeconds=seconds)
+        await self._move(self._url, delivery, notes, DelaySeconds=seconds)
         return True
 
     async def dead_letter(self, delivery: Delivery, error: Exception) -> None:
         """Send the message, as it came, to the queue of the dead letters."""
         notes = dead_letter_notes(error, topic=self._queue.name, attempt=delivery.attempt)
-        await self._send(self._dead_url, delivery, notes)
+        if not self._queue.is_fifo:
+            await self._move(self._dead_url, delivery, notes)
+            return
+        # A group of its own: SQS shows nothing of a group while something of it is held.
+        if "partitionkey" not in delivery.headers and delivery.key:
+            notes[GROUP] = delivery.key
+        await self._move(
+            self._dead_url, delivery, notes, **fifo_fields(delivery.token["MessageId"])
+        )
 
     async def keep_hidden(self) -> None:
         """Extend again and again the time for which others do not see what is held."""
@@ -167,18 +185,14 @@ class SQSSubscription:
             self._arrived.append(delivery)
 
     def _delivery(self, message: Mapping[str, Any]) -> Delivery:
-        try:
-            envelope = from_json(message["Body"])
-        except UnreadableMessageError:
-            envelope = MessageEnvelope({}, message["Body"].encode())
-        notes: Mapping[str, Any] = message.get("MessageAttributes", {})
+        envelope = envelope_in(message)
         return Delivery(
             message_id=envelope.attributes.get("id", ""),
             key=envelope.attributes.get("partitionkey", "") or self._group(message),
             headers=envelope.attributes,
             body=envelope.data,
             topic=self._queue.name,
-            attempt=attempt_in(notes.get(ATTEMPT, {}).get("StringValue", 1)),
+            attempt=attempt_in(notes_in(message).get(ATTEMPT)),
             redeliveries=int(message["Attributes"].get("ApproximateReceiveCount", 1)) - 1,
             token=message,
         )
@@ -187,19 +201,15 @@ class SQSSubscription:
         """Return the group of a message in a FIFO queue, which others may have sent."""
         return message["Attributes"].get("MessageGroupId", "") if self._queue.is_fifo else ""
 
-    async def _send(
+    async def _move(
         self, url: str, delivery: Delivery, notes: Mapping[str, str], **options: Any
     ) -> None:
         """Send the body as it came, with notes, to a queue; then acknowledge it."""
-        received: Mapping[str, Any] = delivery.token.get("MessageAttributes", {})
-        if self._queue.is_fifo:
-            message_id = delivery.token["MessageId"]
-            options.update(fifo_fields(message_id, delivery.key))
         try:
             await self._client.send_message(
                 QueueUrl=url,
                 MessageBody=delivery.token["Body"],
-                MessageAttributes={**_sendable(received), **_attributes(notes)},
+                MessageAttributes=attributes_with(delivery.token, notes),
                 **options,
             )
         except (ClientError, BotoCoreError, OSError) as error:
@@ -208,49 +218,4 @@ class SQSSubscription:
 
     async def _hide(self, handles: Sequence[str], seconds: int) -> dict[str, str]:
         request = self._client.change_message_visibility_batch
-        return await self._in_batches(handles, request, VisibilityTimeout=seconds)
-
-    async def _in_batches(
-        self, handles: Sequence[str], request: Any, **fields: Any
-    ) -> dict[str, str]:
-        """Make a request for each handle, again for entries that fail; return the lost ones."""
-        lost: dict[str, str] = {}
-        for chunk in chunks(handles):
-            waiting = list(chunk)
-            for _ in range(_ATTEMPTS):
-                entries = [
-                    {"Id": str(place), "ReceiptHandle": handle, **fields}
-                    for place, handle in enumerate(waiting)
-                ]
-                answer = await request(QueueUrl=self._url, Entries=entries)
-                failed = answer.get("Failed", [])
-                problems = {waiting[int(each["Id"])]: each for each in failed}
-                lost.update((handle, str(each)) for handle, each in problems.items())
-                waiting = [handle for handle, each in problems.items() if not each["SenderFault"]]
-                if not waiting:
-                    break
-                for handle in waiting:
-                    lost.pop(handle)
-            lost.update((handle, "it failed again and again") for handle in waiting)
-        return lost
-
-
-def _attributes(notes: Mapping[str, str]) -> dict[str, Any]:
-    """Return notes as attributes of a message, in characters that SQS takes."""
-    return {
-        name: {
-            "DataType": "String",
-            "StringValue": value.encode("ascii", "backslashreplace").decode() or "-",
-        }
-        for name, value in notes.items()
-    }
-
-
-def _sendable(received: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a received message as they can be sent; SQS takes ten."""
-    most = 5  # and five of ours
-    return {
-        name: {field: each[field] for field in each if field in {"DataType", "StringValue"}}
-        for name, each in list(received.items())[:most]
-        if "StringValue" in each
-    }
+        return await settle(request, self._url, handles, VisibilityTimeout=seconds)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 from cqrs_ddd_core import OutboxMessage
+from cqrs_ddd_messaging.closing import ClosedAtTheEnd
 from cqrs_ddd_messaging.errors import MessageNotPublishedError, UnroutableMessageError
 from cqrs_ddd_messaging.publishing import publish_in_waves
 from cqrs_ddd_messaging.serializer import EnvelopeSerializer
@@ -22,7 +23,7 @@ from cqrs_ddd_messaging.sqs.queue import fifo_fields
 _AT_ONCE = 8  # requests
 
 
-class SQSPublisher:
+class SQSPublisher(ClosedAtTheEnd):
     """Publishes to queues (see ``IMessagePublisher``), whole envelopes as JSON.
 
     Args:
@@ -51,28 +52,13 @@ class SQSPublisher:
         Raises:
             BrokerUnavailableError: SQS is out of reach.
         """
-        client = await self._opened()
-
-        async def publish_wave(wave: Sequence[OutboxMessage]) -> Sequence[Exception | None]:
-            return await self._publish_wave(client, wave)
-
+        publish_wave = partial(self._publish_wave, await self._opened())
         return await publish_in_waves(messages, publish_wave)
 
     async def close(self) -> None:
         """Close the client."""
         await self._stack.aclose()
         self._client = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def _queue_of(self, message: OutboxMessage) -> str:
         return self._queue if isinstance(self._queue, str) else self._queue(message)

@@ -55,7 +55,7 @@ class SQSQueue:
         return queue["QueueUrl"], dead["QueueUrl"]
 
 
-def fifo_fields(message_id: str, key: str) -> dict[str, str]:
+def fifo_fields(message_id: str, key: str = "") -> dict[str, str]:
     """Return the fields of a message in a FIFO queue: its group, and what repetitions share."""
     return {
         "MessageGroupId": _allowed(key or message_id),

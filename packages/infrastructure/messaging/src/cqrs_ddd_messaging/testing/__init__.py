@@ -10,12 +10,14 @@ Needs pytest, and pytest-asyncio in auto mode.
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.conformance", f"{__name__}.restarts")
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{name}" for name in ("conformance", "dead_letters", "restarts"))
+)
 
 # imported only now, so that a failed assert of a suite shows its values
 # ruff: noqa: E402
 from cqrs_ddd_messaging.testing.conformance import BrokerConformance
 from cqrs_ddd_messaging.testing.restarts import BrokerRestartConformance
-from cqrs_ddd_messaging.testing.world import BrokerUnderTest, Handled, Parked
+from cqrs_ddd_messaging.testing.world import BrokerUnderTest, Handled
 
-__all__ = ["BrokerConformance", "BrokerRestartConformance", "BrokerUnderTest", "Handled", "Parked"]
+__all__ = ["BrokerConformance", "BrokerRestartConformance", "BrokerUnderTest", "Handled"]

@@ -14,6 +14,7 @@ from cqrs_ddd_core import (
 )
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_messaging.errors import HeldBackError, UnroutableMessageError
+from cqrs_ddd_messaging.testing.dead_letters import DeadLetterConformance, listed
 from cqrs_ddd_messaging.testing.world import (
     FAST,
     TIMEOUT,
@@ -24,7 +25,7 @@ from cqrs_ddd_messaging.testing.world import (
 )
 
 
-class BrokerConformance:
+class BrokerConformance(DeadLetterConformance):
     """Subclass, provide the fixture ``broker`` (a ``BrokerUnderTest``), done."""
 
     large_batch: ClassVar[int] = 300
@@ -85,7 +86,7 @@ class BrokerConformance:
         assert handled.by_key == {"a": ["a-1", "a-2"], "b": ["b-1", "b-2"]}
         assert handled.calls_of("a-1") == 3  # noqa: PLR2004
         assert policy.delayed == [1, 2]
-        assert await broker.parked() == []
+        assert await broker.consumer.dead_letters().count() == 0
 
     async def test_a_message_without_a_key_is_tried_again(self, broker: BrokerUnderTest) -> None:
         handled = Handled()
@@ -103,10 +104,10 @@ class BrokerConformance:
         handled.fails = {"a-1": 1000, "m-1": 1000}
         await broker.publisher.publish([message("a-1", "a"), message("a-2", "a"), message("m-1")])
         async with consuming(broker, handled):
-            parked = await until(lambda: _parked(broker, 2), TIMEOUT)
+            parked = await listed(broker, 2)
             await until(lambda: handled.ids == ["a-2"], TIMEOUT)
         assert {each.message_id for each in parked} == {"a-1", "m-1"}
-        assert {each.error_type for each in parked} == {"HandlingFailed"}
+        assert {each.error for each in parked} == {"HandlingFailed: a-1", "HandlingFailed: m-1"}
         assert {each.body for each in parked} == {message("").payload}
         assert (handled.calls_of("a-1"), handled.calls_of("m-1")) == (3, 3)
 
@@ -121,10 +122,10 @@ class BrokerConformance:
         )
         await broker.publisher.publish([message("a-2", "a")])
         async with consuming(broker, handled):
-            parked = await until(lambda: _parked(broker, 2), TIMEOUT)
+            parked = await listed(broker, 2)
             await until(lambda: handled.ids == ["a-2"], TIMEOUT)
         assert {each.body for each in parked} == {b"no envelope \xff\x00", b"no zlib \xff\x00"}
-        assert {each.error_type for each in parked} == {"UnreadableMessageError"}
+        assert {each.error.partition(":")[0] for each in parked} == {"UnreadableMessageError"}
         assert handled.calls_of("m-1") == 0
 
     async def test_what_a_dead_consumer_has_not_settled_is_delivered_again_in_order(
@@ -223,6 +224,9 @@ class BrokerConformance:
         assert max(held) == 6  # noqa: PLR2004
         assert len(set(handled.ids)) == 41  # noqa: PLR2004
 
+    async def test_an_empty_batch_is_no_harm(self, broker: BrokerUnderTest) -> None:
+        assert list(await broker.publisher.publish([])) == []
+
     async def test_a_large_batch_is_published_and_consumed(self, broker: BrokerUnderTest) -> None:
         sent = [message(f"m-{number}", f"key-{number % 50}") for number in range(self.large_batch)]
         assert not any(await broker.publisher.publish(sent))
@@ -246,8 +250,3 @@ class _Recorded(RetryPolicy):
     def delay(self, attempt: int) -> float:
         self.delayed.append(attempt)
         return RetryPolicy.delay(self, attempt)
-
-
-async def _parked(broker: BrokerUnderTest, count: int) -> object:
-    found = await broker.parked()
-    return found if len(found) >= count else None

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from cqrs_ddd_core import (
     BaseEventConsumer,
@@ -15,17 +15,18 @@ from cqrs_ddd_core import (
     OutboxMessage,
     RetryPolicy,
 )
+from cqrs_ddd_messaging.dead_letters import BrokerDeadLetters
 
 TIMEOUT = 60.0  # seconds; a loaded machine is slow, and no test waits longer than it must
 FAST = RetryPolicy(max_attempts=3, base_delay=0.002, max_delay=0.01)
 
 
-class Parked(NamedTuple):
-    """A dead letter: its id as far as it can be read, its bytes, and the error noted on it."""
+class ConsumerUnderTest(IMessageConsumer, Protocol):
+    """A consumer whose dead letters are looked after by the toolkit, on a shelf of its own."""
 
-    message_id: str
-    body: bytes
-    error_type: str
+    def dead_letters(self) -> BrokerDeadLetters:
+        """Return what looks after them."""
+        ...
 
 
 class BrokerUnderTest(Protocol):
@@ -37,12 +38,8 @@ class BrokerUnderTest(Protocol):
         ...
 
     @property
-    def consumer(self) -> IMessageConsumer:
+    def consumer(self) -> ConsumerUnderTest:
         """What consumes it; connected several times, it goes on each time where it was."""
-        ...
-
-    async def parked(self) -> list[Parked]:
-        """Return the dead letters."""
         ...
 
     async def publish_raw(self, body: bytes, attributes: Mapping[str, str]) -> None:
