@@ -19,6 +19,7 @@ from cqrs_ddd_advanced_core.sagas import (
 from cqrs_ddd_cli.bulk import report
 from cqrs_ddd_cli.durations import duration
 from cqrs_ddd_cli.errors import TROUBLE, UsageError, plain_errors
+from cqrs_ddd_cli.options import Limit
 from cqrs_ddd_cli.output import AsJson, print_json, say
 from cqrs_ddd_cli.purging import purge_in_batches
 from cqrs_ddd_cli.saga_view import entry_as_data, saga_as_data, show_counts, show_saga, show_sagas
@@ -65,7 +66,7 @@ def list_(
         timedelta | None,
         typer.Option("--idle", parser=duration, metavar="DURATION", help="Not moved for so long."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, at most.")] = 50,
+    limit: Limit = 50,
     after: Annotated[
         str | None, typer.Option("--after", metavar="SAGA_ID", help="Those begun before it.")
     ] = None,
