@@ -53,9 +53,11 @@ def main(
             if as_json:
                 print(json.dumps(result.to_dict()), flush=True)
             else:
+                ours, twin = result.processor
                 print(
                     f"{result.case:<52} ours {result.ours:>12,.2f}  twin {result.twin:>12,.2f} "
-                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better)",
+                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better), "
+                    f"processor {ours:,.2f} and {twin:,.2f} µs each",
                     flush=True,
                 )
 

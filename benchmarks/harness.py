@@ -1,11 +1,11 @@
 """Runs a pair of functions by turns and compares their medians."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
-from time import perf_counter
-from typing import Any, Literal
+from time import perf_counter, process_time
+from typing import Any, Literal, NamedTuple
 
 Work = Callable[[], Awaitable[float]]
 Better = Literal["higher", "lower"]
@@ -28,7 +28,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured; ``ratio`` is ours over twin."""
+    """What was measured; ``ratio`` is ours over twin.
+
+    Attributes:
+        processor: the processor time of this process, ours and twin, in microseconds a unit; it
+            says more than the rate on a machine that others use, too.
+    """
 
     case: str
     ours: float
@@ -36,6 +41,7 @@ class Result:
     ratio: float
     unit: str
     better: Better
+    processor: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as data."""
@@ -82,28 +88,38 @@ def groups() -> list[str]:
     return list(_cases)
 
 
+class _Spent(NamedTuple):
+    """Seconds a unit: by the clock on the wall, and of this process's processor."""
+
+    wall: float
+    processor: float
+
+
 async def measured(measurement: Case) -> Result:
     """Run a case: one round to warm up, then rounds of ours and the twin by turns."""
     async with measurement.open() as pair:
-        await _seconds_each(pair, pair.ours)
-        await _seconds_each(pair, pair.twin)
-        ours: list[float] = []
-        twin: list[float] = []
+        await _spent(pair, pair.ours)
+        await _spent(pair, pair.twin)
+        ours: list[_Spent] = []
+        twin: list[_Spent] = []
         for turn in range(measurement.rounds):
             order = [(pair.ours, ours), (pair.twin, twin)]
             for work, figures in order if turn % 2 else reversed(order):
-                figures.append(await _seconds_each(pair, work))
-    return _result(measurement, median(ours), median(twin))
+                figures.append(await _spent(pair, work))
+    return _result(measurement, _medians(ours), _medians(twin))
 
 
-async def _seconds_each(pair: Pair, work: Work) -> float:
+async def _spent(pair: Pair, work: Work) -> _Spent:
     if pair.prepare is not None:
         await pair.prepare()
-    if pair.measures:
-        return await work()
-    start = perf_counter()
+    start, busy = perf_counter(), process_time()
     units = await work()
-    return (perf_counter() - start) / units
+    wall, processor = perf_counter() - start, process_time() - busy
+    return _Spent(units, processor) if pair.measures else _Spent(wall / units, processor / units)
+
+
+def _medians(figures: Sequence[_Spent]) -> _Spent:
+    return _Spent(median(each.wall for each in figures), median(each.processor for each in figures))
 
 
 def _scaled(seconds: float, unit: str) -> float:
@@ -112,8 +128,8 @@ def _scaled(seconds: float, unit: str) -> float:
     return seconds * times if times is not None else 1 / seconds
 
 
-def _result(measurement: Case, ours: float, twin: float) -> Result:
-    first, second = (_scaled(seconds, measurement.unit) for seconds in (ours, twin))
+def _result(measurement: Case, ours: _Spent, twin: _Spent) -> Result:
+    first, second = (_scaled(each.wall, measurement.unit) for each in (ours, twin))
     return Result(
         measurement.name,
         round(first, 3),
@@ -121,4 +137,5 @@ def _result(measurement: Case, ours: float, twin: float) -> Result:
         round(first / second, 3),
         measurement.unit,
         measurement.better,
+        (round(ours.processor * 1e6, 2), round(twin.processor * 1e6, 2)),
     )
