@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
-from sqlalchemy import Column, MetaData, Select, Table, and_, bindparam, delete, or_, select
+from sqlalchemy import Column, MetaData, Table, and_, bindparam, delete, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -14,6 +13,7 @@ from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.errors import is_unique_violation, translated
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 from cqrs_ddd_persistence_sqlalchemy.types import UtcDateTime, text_type
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import engine_of
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
@@ -50,13 +50,15 @@ class SQLAlchemyInboxStorage:
             return set()
         values = {"by": consumer, "of": list(message_ids)}
         async with joined(self._session_factory, uow) as transaction:
-            return set((await transaction.read(self._handled, values)).scalars())
+            return {message_id for (message_id,) in await transaction.rows(self._handled, values)}
 
     @cached_property
-    def _handled(self) -> Select[Any]:
+    def _handled(self) -> Prepared:
         columns, dialect = self.table.c, engine_of(self._session_factory).dialect
-        return select(columns.message_id).where(
-            columns.consumer == bindparam("by"), is_one_of(columns.message_id, "of", dialect)
+        return Prepared(
+            select(columns.message_id).where(
+                columns.consumer == bindparam("by"), is_one_of(columns.message_id, "of", dialect)
+            )
         )
 
     async def record(

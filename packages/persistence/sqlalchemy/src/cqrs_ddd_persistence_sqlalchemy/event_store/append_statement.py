@@ -30,6 +30,7 @@ from cqrs_ddd_core.ports import StreamId
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_persistence_sqlalchemy.event_store.streams import STREAM
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 _TIME = postgresql.TIMESTAMP(timezone=True)
 _ARRAYS: dict[str, Any] = {
@@ -66,10 +67,10 @@ class AppendTemplate:
 
 
 @lru_cache(maxsize=64)
-def append_statement(tables: EventTables) -> Any:
+def append_statement(tables: EventTables) -> Prepared:
     """Return the append as a statement of its own, which tells how many events were written."""
     parts, written = _parts(tables, "new", "")
-    return select(func.count()).select_from(written).add_cte(*parts)
+    return Prepared(select(func.count()).select_from(written).add_cte(*parts))
 
 
 def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]:

@@ -1,14 +1,15 @@
 """Reads of the feed: by position, in pages, forwards and backwards."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from cqrs_ddd_core.ports import StoredEvent
 from cqrs_ddd_persistence_sqlalchemy.event_store.rows import COLUMNS, stored_event
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 
 class Stretch(NamedTuple):
@@ -20,7 +21,7 @@ class Stretch(NamedTuple):
 
 def latest_position(connection: Connection, tables: EventTables) -> int:
     """Return the last position given out; 0 when there is none."""
-    return connection.execute(_latest(tables)).scalar() or 0
+    return _latest(tables).scalar(connection) or 0
 
 
 def read_stretch(
@@ -32,26 +33,35 @@ def read_stretch(
     backwards: bool = False,
     limit: int | None = None,
 ) -> list[StoredEvent]:
-    """Return the events of a stretch, those of these types (or all), ``limit`` at most."""
-    statement = _rows(tables, backwards, event_types is not None)
-    parameters: dict[str, Any] = {"first": stretch.first, "last": stretch.last}
-    if event_types is not None:
-        parameters["event_types"] = list(event_types)
-    if limit is not None:
-        statement = statement.limit(limit)
-    rows: Sequence[Any] = connection.execute(statement, parameters).all()
+    """Return the events of a stretch: all, or those of these types, ``limit`` at most."""
+    values: dict[str, Any] = {"first": stretch.first, "last": stretch.last}
+    if event_types is None:
+        rows = _all_rows(tables, backwards).rows(connection, values)
+    else:
+        some = _some_rows(tables, backwards).limit(limit)
+        rows = connection.execute(some, {**values, "event_types": list(event_types)}).all()
     return [stored_event(row[:-1], row[-1]) for row in rows]
 
 
 @lru_cache(maxsize=64)
-def _latest(tables: EventTables) -> Any:
+def _latest(tables: EventTables) -> Prepared:
     columns = tables.feed.c
     last = select(columns.position + columns.size - 1)
-    return last.order_by(columns.position.desc()).limit(1)
+    return Prepared(last.order_by(columns.position.desc()).limit(1))
 
 
 @lru_cache(maxsize=64)
-def _rows(tables: EventTables, backwards: bool, typed: bool) -> Any:
+def _all_rows(tables: EventTables, backwards: bool) -> Prepared:
+    return Prepared(_rows(tables, backwards))
+
+
+@lru_cache(maxsize=64)
+def _some_rows(tables: EventTables, backwards: bool) -> Select[Any]:
+    types = bindparam("event_types", expanding=True)
+    return _rows(tables, backwards).where(tables.events.c.event_type.in_(types))
+
+
+def _rows(tables: EventTables, backwards: bool) -> Select[Any]:
     """Return the query for a stretch, which may begin and end inside an append."""
     feed, events = tables.feed.c, tables.events.c
     first = bindparam("first", type_=BigInteger())
@@ -65,8 +75,6 @@ def _rows(tables: EventTables, backwards: bool, typed: bool) -> Any:
         .where(feed.position >= begin, feed.position <= last)
         .where(position >= first, position <= last)
     )
-    if typed:
-        found = found.where(events.event_type.in_(bindparam("event_types", expanding=True)))
     if backwards:
         return found.order_by(feed.position.desc(), events.place.desc())
     return found.order_by(feed.position, events.place)
