@@ -11,6 +11,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Enum,
+    Float,
     Integer,
     LargeBinary,
     Numeric,
@@ -33,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, PlainUuid, UtcDateTime
 
 _OURS = (UtcDateTime, ExactDecimal, PlainUuid)
-_PLAIN = (Boolean, Date, DateTime, Integer, JSON, LargeBinary, Uuid)
+_PLAIN = (Boolean, Date, DateTime, Float, Integer, JSON, LargeBinary, Uuid)
 _POSTGRESQL = postgresql.dialect()
 
 
@@ -93,6 +94,6 @@ def _element(kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
         return None
     if isinstance(found, String):
         return Text()
-    if isinstance(found, Numeric):
-        return type(found)(asdecimal=found.asdecimal)
-    return kind if isinstance(found, _PLAIN) else None
+    if isinstance(found, _PLAIN):
+        return kind
+    return Numeric() if isinstance(found, Numeric) else None

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.util import await_only
 
 Values = Mapping[str, Any]
@@ -24,7 +25,7 @@ class Prepared:
         statement: its parameters are named, and none of them is a list but for arrays.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: SelectBase) -> None:
         self.statement = statement
         self._on_asyncpg: WeakKeyDictionary[Dialect, _OnAsyncpg] = WeakKeyDictionary()
 
@@ -64,7 +65,7 @@ def _may_pass_by(connection: Connection) -> bool:
 class _OnAsyncpg:
     """A statement in asyncpg's words."""
 
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+    def __init__(self, statement: SelectBase, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self._sql: str = compiled.string
         self._dialect = dialect

@@ -288,8 +288,7 @@ def _together(templates: tuple[ITemplate, ...], guarded: tuple[bool, ...]) -> Pr
         own_parts, count = template.counted(f"w{place}")
         counts.append(literal_column("1").op("/")(count) if is_guarded else count)
         parts += own_parts
-    statement: Any = select(*counts).add_cte(*parts)
-    return Prepared(statement)
+    return Prepared(select(*counts).add_cte(*parts))
 
 
 def _parameters(writes: Sequence[Write]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _all_rows(tables: EventTables, backwards: bool) -> Prepared:
 
 @lru_cache(maxsize=64)
 def _some_rows(tables: EventTables, backwards: bool) -> Select[Any]:
-    types = bindparam("event_types", expanding=True)
+    types: Any = bindparam("event_types", expanding=True)
     return _rows(tables, backwards).where(tables.events.c.event_type.in_(types))
 
 
