@@ -142,7 +142,11 @@ def test_each_thread_has_greenlets_of_its_own() -> None:
         found.append(await in_greenlet(lambda: await_only(_later(number))))
 
     asyncio.run(work(0))
-    threads = [threading.Thread(target=lambda n=n: asyncio.run(work(n))) for n in (1, 2)]
+
+    def run(number: int) -> None:
+        asyncio.run(work(number))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:

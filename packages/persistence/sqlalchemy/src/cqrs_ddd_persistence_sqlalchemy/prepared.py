@@ -26,7 +26,7 @@ class Prepared:
     """
 
     def __init__(self, statement: SelectBase) -> None:
-        self.statement = statement
+        self.statement: Any = statement
         self._on_asyncpg: WeakKeyDictionary[Dialect, _OnAsyncpg] = WeakKeyDictionary()
 
     def rows(self, connection: Connection, values: Values | None = None) -> Sequence[Row]:

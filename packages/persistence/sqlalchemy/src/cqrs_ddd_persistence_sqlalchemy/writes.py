@@ -220,8 +220,9 @@ def _may_be_a_part(write: Write) -> bool:
 @lru_cache(maxsize=1024)
 def _may_be_many(template: ITemplate) -> bool:
     """Whether any number of its rows can go in one statement."""
-    is_insert = isinstance(template, Template) and template.kind == "insert"
-    return is_insert and ManyRows(template.table, template.columns).are_possible
+    if not isinstance(template, Template) or template.kind != "insert":
+        return False
+    return ManyRows(template.table, template.columns).are_possible
 
 
 def _as_a_part(write: Write) -> Write:
