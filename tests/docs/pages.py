@@ -69,3 +69,13 @@ def run_page(page: Path, module: ModuleType, printed: Callable[[], str]) -> None
                 runner.run(eval(code, module.__dict__))
             else:
                 exec(code, module.__dict__)
+
+
+def diagrams_of(page: Path) -> list[tuple[int, str]]:
+    """Return the Mermaid diagrams of a page, each with its line."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, found.start("code")) + 1, found["code"])
+        for found in FENCED.finditer(text)
+        if found["language"] == "mermaid"
+    ]

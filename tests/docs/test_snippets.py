@@ -1,4 +1,4 @@
-"""Every block of Python in README and docs runs, page by page, in order."""
+"""Every block of Python in README and docs runs, in order, and every diagram is drawn."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,18 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.docs.pages import blocks_of, run_page
+from tests.docs.pages import blocks_of, diagrams_of, run_page
+from tests.mermaid import drawn
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
+ALL = [
     page
     for pattern in ("README.md", "docs/**/*.md", "packages/**/README.md", "examples/*/README.md")
     for page in sorted(ROOT.glob(pattern))
-    if ".venv" not in page.parts and blocks_of(page)
+    if ".venv" not in page.parts
 ]
+PAGES = [page for page in ALL if blocks_of(page)]
+DRAWN = [page for page in ALL if diagrams_of(page)]
 Capture: TypeAlias = pytest.CaptureFixture[str]
 
 
@@ -31,6 +34,15 @@ def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(page: Path, module: ModuleType, capsys: Capture) -> None:
     run_page(page, module, lambda: capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("page", DRAWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_diagrams_of_a_page_are_drawn_by_mermaid(page: Path) -> None:
+    for line, diagram in diagrams_of(page):
+        try:
+            drawn(diagram)
+        except RuntimeError as error:
+            raise AssertionError(f"{page}:{line} is no diagram") from error
 
 
 class TestThePageRunner:

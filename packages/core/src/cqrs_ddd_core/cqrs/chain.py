@@ -1,11 +1,13 @@
 """Chains of responsibility: the first handler that has an answer gives it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 from cqrs_ddd_core.cqrs.event_queue import event_id_of
 from cqrs_ddd_core.cqrs.registration_checks import callable_of, name_of
 from cqrs_ddd_core.cqrs.response import AnyCommandResponse, CommandResponse
+from cqrs_ddd_core.diagrams import ClassDiagram, SequenceDiagram
 
 Next = Callable[[Any], Awaitable[Any]]
 Link = Callable[[Any, Next], Awaitable[Any]]
@@ -23,6 +25,30 @@ class HandlerChain:
         result = await self._pass_on(0, command, events)
         answer = result.result if isinstance(result, AnyCommandResponse) else result
         return CommandResponse(answer, events=events)
+
+    def to_mermaid(self, kind: Literal["sequence", "class"] = "sequence") -> str:
+        """Return the chain as a Mermaid diagram: who asks whom, or who knows whom.
+
+        Example:
+            >>> async def clerk(amount, pass_on): ...
+            >>> async def director(amount, pass_on): ...
+            >>> print(handler_chain(clerk, director).to_mermaid())
+            sequenceDiagram
+                participant p1 as Caller
+                participant p2 as clerk
+                participant p3 as director
+                p1->>p2: command
+                opt clerk has no answer
+                p2->>p3: command
+                p3-->>p2: answer
+                end
+                p2-->>p1: answer
+        """
+        names = [  # one class may be several links
+            name if name not in self.names[:number] else f"{name} ({number + 1})"
+            for number, name in enumerate(self.names)
+        ]
+        return _classes(names) if kind == "class" else _sequence(names)
 
     async def _pass_on(self, position: int, command: Any, events: list[Any]) -> Any:
         if position == len(self._links):
@@ -65,3 +91,26 @@ def handler_chain(*links: Any) -> HandlerChain:
             "with async def handle(self, command, pass_on)."
         )
     return HandlerChain(functions, tuple(name_of(link) for link in links))
+
+
+def _sequence(names: list[str]) -> str:
+    diagram = SequenceDiagram()
+    callers = ["Caller", *names]
+    for caller, link in zip(callers, names, strict=False):
+        if caller != "Caller":
+            diagram.block("opt", f"{caller} has no answer")
+        diagram.message(caller, link, "command")
+    for caller, link in reversed(list(zip(callers, names, strict=False))):
+        diagram.message(link, caller, "answer", reply=True)
+        if caller != "Caller":
+            diagram.end()
+    return str(diagram)
+
+
+def _classes(names: list[str]) -> str:
+    diagram = ClassDiagram()
+    for name in names:
+        diagram.has(name, "handle(command, pass_on)")
+    for name, following in pairwise(names):
+        diagram.knows(name, following, "passes on to")
+    return str(diagram)
