@@ -7,11 +7,14 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, Dialect, any_, bindpara
 
 
 def is_one_of(
-    column: ColumnElement[Any], values: Collection[Any], dialect: Dialect
+    column: ColumnElement[Any], values: Collection[Any] | str, dialect: Dialect
 ) -> ColumnElement[bool]:
-    """Return the condition that ``column`` is among ``values``: one parameter where that works."""
-    given = list(values)
+    """Return the condition that ``column`` is among ``values``, or in the parameter of that name.
+
+    They are one parameter where that works.
+    """
+    name, given = (values, None) if isinstance(values, str) else (None, list(values))
     if dialect.name == "postgresql":
         kind = ARRAY(BigInteger() if column.type.python_type is int else column.type)
-        return column == any_(bindparam(None, given, type_=kind))
-    return column.in_(bindparam(None, given, expanding=True))
+        return column == any_(bindparam(name, given, type_=kind))
+    return column.in_(bindparam(name, given, expanding=True))
