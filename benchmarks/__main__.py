@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    conditional_append,
+    event_sagas,
     event_store,
     harness,
     imports,
     jobs,
     mediator,
     messaging,
+    orchestration,
     outbox,
     projections,
+    sagas,
     specifications,
     unit_of_work,
+    wake_up,
 )
 
 _MODULES = (
@@ -25,11 +30,16 @@ _MODULES = (
     mediator,
     specifications,
     unit_of_work,
+    wake_up,
     outbox,
     messaging,
     event_store,
+    conditional_append,
     projections,
     jobs,
+    sagas,
+    event_sagas,
+    orchestration,
 )
 
 
@@ -53,11 +63,12 @@ def main(
             if as_json:
                 print(json.dumps(result.to_dict()), flush=True)
             else:
+                peer = "" if result.peer is None else f"  peer {result.peer:,.2f}"
                 ours, twin = result.processor
                 print(
                     f"{result.case:<52} ours {result.ours:>12,.2f}  twin {result.twin:>12,.2f} "
                     f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better), "
-                    f"processor {ours:,.2f} and {twin:,.2f} µs each",
+                    f"processor {ours:,.2f} and {twin:,.2f} µs each{peer}",
                     flush=True,
                 )
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from pydantic_core import to_json
 
+from benchmarks.eventsourcing_peer import peer_tills
 from benchmarks.harness import Pair, case
 from cqrs_ddd_advanced_core import (
     EventReader,
@@ -160,7 +161,12 @@ async def _append(connections: int, size: int) -> AsyncGenerator[Pair]:
         async def twin_all() -> int:
             return size * await _spread(connections, twin, _APPENDS)
 
-        yield Pair(ours=ours_all, twin=twin_all)
+        if connections > 1:  # the peer is synchronous
+            yield Pair(ours=ours_all, twin=twin_all)
+            return
+        with peer_tills(_URL) as peer:
+            saving = None if peer is None else peer.saving(size, _APPENDS)
+            yield Pair(ours=ours_all, twin=twin_all, peer=saving)
 
 
 @case("event_store", "append.1_per_tx.1_writer", unit="events/s", better="higher")
@@ -274,7 +280,9 @@ async def _rehydrate(snapshots: bool) -> AsyncGenerator[Pair]:
                     by_hand.apply_sold(Sold.model_validate_json(row["payload"]))
             return 20
 
-        yield Pair(ours=ours, twin=twin)
+        with peer_tills(_URL) as peer:
+            loading = None if peer is None else peer.loading(_HISTORY, 20)
+            yield Pair(ours=ours, twin=twin, peer=loading)
         await drop_schema(engine, kept)
         await engine.dispose()
 

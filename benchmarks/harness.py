@@ -18,17 +18,19 @@ class Pair:
     Attributes:
         prepare: called before each, and not measured.
         measures: each returns the seconds it has measured itself, instead of units.
+        peer: the same work by another library, where it is installed.
     """
 
     ours: Work
     twin: Work
     prepare: Callable[[], Awaitable[object]] | None = None
     measures: bool = False
+    peer: Work | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured; ``ratio`` is ours over twin.
+    """What was measured; ``ratio`` is ours over twin, ``peer`` another library's figure.
 
     Attributes:
         processor: the processor time of this process, ours and twin, in microseconds a unit; it
@@ -42,6 +44,7 @@ class Result:
     unit: str
     better: Better
     processor: tuple[float, float]
+    peer: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as data."""
@@ -96,17 +99,17 @@ class _Spent(NamedTuple):
 
 
 async def measured(measurement: Case) -> Result:
-    """Run a case: one round to warm up, then rounds of ours and the twin by turns."""
+    """Run a case: one round to warm up, then rounds of ours, twin and peer by turns."""
     async with measurement.open() as pair:
-        await _spent(pair, pair.ours)
-        await _spent(pair, pair.twin)
-        ours: list[_Spent] = []
-        twin: list[_Spent] = []
+        works = [pair.ours, pair.twin] + ([pair.peer] if pair.peer is not None else [])
+        for work in works:
+            await _spent(pair, work)
+        figures: list[list[_Spent]] = [[] for _ in works]
         for turn in range(measurement.rounds):
-            order = [(pair.ours, ours), (pair.twin, twin)]
-            for work, figures in order if turn % 2 else reversed(order):
-                figures.append(await _spent(pair, work))
-    return _result(measurement, _medians(ours), _medians(twin))
+            order = list(zip(works, figures, strict=True))
+            for work, taken in order if turn % 2 else reversed(order):
+                taken.append(await _spent(pair, work))
+    return _result(measurement, *map(_medians, figures))
 
 
 async def _spent(pair: Pair, work: Work) -> _Spent:
@@ -128,7 +131,7 @@ def _scaled(seconds: float, unit: str) -> float:
     return seconds * times if times is not None else 1 / seconds
 
 
-def _result(measurement: Case, ours: _Spent, twin: _Spent) -> Result:
+def _result(measurement: Case, ours: _Spent, twin: _Spent, peer: _Spent | None = None) -> Result:
     first, second = (_scaled(each.wall, measurement.unit) for each in (ours, twin))
     return Result(
         measurement.name,
@@ -138,4 +141,5 @@ def _result(measurement: Case, ours: _Spent, twin: _Spent) -> Result:
         measurement.unit,
         measurement.better,
         (round(ours.processor * 1e6, 2), round(twin.processor * 1e6, 2)),
+        None if peer is None else round(_scaled(peer.wall, measurement.unit), 3),
     )

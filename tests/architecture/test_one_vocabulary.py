@@ -22,6 +22,8 @@ PORTS_AND_ADAPTERS = [
     ("IIdempotencyStore", "cqrs_ddd_core.InMemoryIdempotencyStore"),
     ("IIdempotencyStore", "cqrs_ddd_persistence_sqlalchemy.SQLAlchemyIdempotencyStore"),
     ("IEventStore", "cqrs_ddd_core.InMemoryEventStore"),
+    ("ITaggedEventStore", "cqrs_ddd_core.InMemoryEventStore"),
+    ("ITaggedEventStore", "cqrs_ddd_persistence_sqlalchemy.SQLAlchemyEventStore"),
     ("IProjectionStorage", "cqrs_ddd_core.InMemoryProjectionStorage"),
     ("IProjectionStorage", "cqrs_ddd_persistence_sqlalchemy.SQLAlchemyProjectionStorage"),
     ("IProjectionOperations", "cqrs_ddd_core.InMemoryProjectionStorage"),

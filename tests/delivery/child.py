@@ -182,12 +182,7 @@ async def run(places: Places, *, ends: bool) -> None:
             await asyncio.Event().wait()
 
 
-def work(places: Places, point: str = "", passes: int = 0, *, ends: bool = True) -> None:
-    """Run in a process of its own, up to a point if there is one."""
+def work(places: Places, point: str, passes: int, *, ends: bool) -> None:
+    """Run in a process of its own, up to a point if there is one, or for ever."""
     trap.point, trap.passes = point, passes
     asyncio.run(run(places, ends=ends))
-
-
-def work_for_ever(places: Places) -> None:
-    """Run in a process of its own until it is killed."""
-    work(places, ends=False)

@@ -5,11 +5,8 @@ a run.
 """
 
 import json
-import os
-import random
-import secrets
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
@@ -25,59 +22,29 @@ from cqrs_ddd_persistence_sqlalchemy import (
     create_schema,
     create_session_factory,
 )
-from tests.delivery.child import (
-    POISONED,
-    DeliveryUnitOfWork,
-    Places,
-    is_poison,
-    work,
-    work_for_ever,
-)
-from tests.killing import Child
+from tests.delivery.child import POISONED, DeliveryUnitOfWork, Places, is_poison, work
+from tests.killing import IS_LONG_RUN, Child, KilledWorld, chance_of, random_kills
 from tests.relay.child import KEYS, KillPoint
 
-RANDOM_KILLS = int(os.environ.get("CQRS_TEST_KILLS", "3"))
-STEP = 8  # each process counts so much further, if it gets there
-NUMBERS = STEP * (len(KillPoint) + RANDOM_KILLS)
-IS_LONG_RUN = "CQRS_TEST_KILLS" in os.environ
 
-
-class World:
+class World(KilledWorld):
     """The servers that outlive the processes, and the model of what they must hold."""
 
     def __init__(self, places: Places, channel: AbstractChannel) -> None:
+        super().__init__()
         self.places, self.channel = places, channel
         self.sessions = create_session_factory(create_engine(places.database))
         self.storage = SQLAlchemyOutboxStorage(self.sessions)
-        self.counted: dict[str, int] = dict.fromkeys(KEYS, 0)
-        self.relays: list[int] = []
-        self.kills = 0
 
     def uow(self) -> DeliveryUnitOfWork:
         return DeliveryUnitOfWork(self.sessions)
 
-    def run(self, work: Callable[..., None], *arguments: object) -> Child:
-        return Child(work, replace(self.places, numbers=STEP * (self.kills + 1)), *arguments)
+    def start(self, point: str = "", passes: int = 0, *, ends: bool = True) -> Child:
+        places = replace(self.places, numbers=self.numbers)
+        return Child(work, places, point, passes, ends=ends)
 
-    async def was_killed(self, child: Child) -> None:
-        self.take_in(child.wait())
-        assert child.was_killed, child.lines
-        self.kills += 1
-        await self.check_what_was_acknowledged()
-        while self.relays:  # let the next process begin at once
-            await self.storage.leave(self.relays.pop())
-
-    def take_in(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            match line.split():
-                case ["counted", key, number]:
-                    self.counted[key] = max(int(number), self.counted[key])
-                case ["relay", relay_id]:
-                    self.relays.append(int(relay_id))
-                case ["failed", *_]:
-                    pytest.fail(line)
-                case _:
-                    pass
+    async def end_lease(self, relay_id: int) -> None:
+        await self.storage.leave(relay_id)
 
     async def check_what_was_acknowledged(self) -> None:
         async with self.uow() as uow:
@@ -90,13 +57,13 @@ class World:
     async def check_all(self) -> None:
         async with self.uow() as uow:
             for key in KEYS:
-                assert (await uow.counters.require(key)).count == NUMBERS
+                assert (await uow.counters.require(key)).count == self.numbers
                 effect = await uow.effects.require(key)
-                wanted = max(n for n in range(NUMBERS) if not is_poison(key, n))
+                wanted = max(n for n in range(self.numbers) if not is_poison(key, n))
                 assert (effect.last, effect.wrong) == (wanted, [])
         statistics = await self.storage.statistics()
         assert (statistics.waiting, statistics.parked, statistics.dead_letters) == (0, 0, 0)
-        poison = {number for number in range(NUMBERS) if is_poison(POISONED, number)}
+        poison = {number for number in range(self.numbers) if is_poison(POISONED, number)}
         assert await self.dead_letters() == poison
 
     async def dead_letters(self) -> set[int]:
@@ -112,7 +79,7 @@ class World:
 
 @pytest.fixture
 async def world(postgres_url: str, rabbitmq_url: str) -> AsyncGenerator[World]:
-    places = Places(postgres_url, rabbitmq_url, f"cqrs-test-{uuid4().hex[:12]}", NUMBERS)
+    places = Places(postgres_url, rabbitmq_url, f"cqrs-test-{uuid4().hex[:12]}", 0)
     async with declared(places) as channel:
         world = World(places, channel)
         engine = world.sessions.kw["bind"]
@@ -138,28 +105,16 @@ async def declared(places: Places) -> AsyncGenerator[AbstractChannel]:
 async def test_nothing_is_lost_or_doubled_or_out_of_order_wherever_the_process_is_killed(
     world: World,
 ) -> None:
-    seed = os.environ.get("CQRS_TEST_SEED") or secrets.token_hex(4)
-    sys.stdout.write(f"CQRS_TEST_SEED={seed}\n")
-    chance = random.Random(seed)
+    chance = chance_of("rabbitmq")
     for point in KillPoint:
-        with world.run(work, point.name, point.passes(chance)) as child:
-            await world.was_killed(child)
-            assert child.lines[-1] == f"killed {point.name}"
-    were_idle = 0
-    for _ in range(RANDOM_KILLS):
-        with world.run(work_for_ever) as child:
-            for _ in range(chance.randint(1, 4 * STEP)):
-                if child.next_line() == "idle":
-                    break
-            for _ in range(chance.randrange(300_000)):  # somewhere inside what follows
-                pass
-            child.kill()
-            await world.was_killed(child)
-            were_idle += "idle" in child.lines
-    with Child(work, world.places) as child:
-        assert child.wait()[-1] == "done"
+        await world.run_until_killed_at(point, lambda at=point: at.passes(chance))
+    kills = random_kills(ordinarily=3)
+    for _ in range(kills):
+        await world.run_and_kill(chance)
+    world.run_to_completion()
+    assert world.kills == len(KillPoint) + kills
     await world.check_all()
     sys.stdout.write(
-        f"{len(KillPoint)} kills at known points, {RANDOM_KILLS} at random, {were_idle} of them "
-        f"when there was nothing to do; {NUMBERS} messages for each of {len(KEYS)} keys\n"
+        f"{len(KillPoint)} kills at known points, {kills} at random, {world.idle} of them "
+        f"when there was nothing to do; {world.numbers} messages for each of {len(KEYS)} keys\n"
     )

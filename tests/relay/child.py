@@ -98,7 +98,7 @@ async def count_all(shop: Shop, key: str, numbers: int) -> None:
         trap.passed(KillPoint.AFTER_COMMIT)
 
 
-async def run(url: str, broker: Path, numbers: int) -> None:
+async def run(url: str, broker: Path, numbers: int, *, ends: bool) -> None:
     shop = await open_shop(url, Broker(broker), Storage, Inbox)
     async with shop.outbox:
         async with asyncio.TaskGroup() as group:
@@ -107,9 +107,12 @@ async def run(url: str, broker: Path, numbers: int) -> None:
         while await shop.storage.get_pending(1):
             await shop.storage.redrive()
             await asyncio.sleep(0.02)
+        if not ends:
+            tell("idle")
+            await asyncio.Event().wait()
 
 
-def work(url: str, broker: Path, numbers: int, point: str = "", passes: int = 0) -> None:
-    """Run in a process of its own, up to a point if there is one."""
+def work(url: str, broker: Path, numbers: int, point: str, passes: int, *, ends: bool) -> None:
+    """Run in a process of its own, up to a point if there is one, or for ever."""
     trap.point, trap.passes = point, passes
-    asyncio.run(run(url, broker, numbers))
+    asyncio.run(run(url, broker, numbers, ends=ends))

@@ -1,10 +1,11 @@
-"""The relay of the race test: ``python -m cqrs_ddd_core.runtime tests.relay.racing:make``."""
+"""The process of the race test: a relay in a worker, until a signal."""
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cqrs_ddd_core import OutboxMessage, RetryPolicy
 from cqrs_ddd_core.cqrs.outbox import BufferedOutbox, RelaySettings
+from cqrs_ddd_core.runtime import Worker
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyOutboxStorage,
     create_engine,
     create_session_factory,
 )
+from tests.killing import tell
 from tests.relay.shop import FileBroker
 
 T = TypeVar("T")
@@ -37,6 +40,7 @@ SETTINGS = RelaySettings(
 class MoodyBroker(FileBroker):
     """Away while there is a file ``away``, poisoned until there is one ``healed``, slow for a key.
 
+    Each process that finds it away says so with a file ``missed-<pid>``.
     Where there is a file ``hold``, the first process that publishes takes it and stops itself.
     """
 
@@ -50,6 +54,7 @@ class MoodyBroker(FileBroker):
         for message in messages:
             await self._hold()
             if (self._folder / "away").exists():
+                (self._folder / f"missed-{os.getpid()}").touch()
                 raise ConnectionError("the broker is away")
             number = int(message.headers["number"])
             if message.partition_key == SLOW:
@@ -87,11 +92,20 @@ class Storage(SQLAlchemyOutboxStorage):
             Storage.transactions -= 1
 
 
-@asynccontextmanager
-async def make() -> AsyncGenerator[BufferedOutbox]:
-    """Return a relay on the database and the folder that the environment names."""
-    engine = create_engine(os.environ["RACE_URL"])
+class _ToParent(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"log {record.getMessage()}")
+
+
+async def _relay(url: str, folder: Path) -> None:
+    engine = create_engine(url)
     storage = Storage(create_session_factory(engine))
-    broker = MoodyBroker(Path(os.environ["RACE_FOLDER"]))
-    yield BufferedOutbox(storage=storage, broker=broker, settings=SETTINGS)
+    outbox = BufferedOutbox(storage=storage, broker=MoodyBroker(folder), settings=SETTINGS)
+    tell(f"exit {await Worker([outbox]).serve()}")
     await engine.dispose()
+
+
+def relay(url: str, folder: Path) -> None:
+    """Relay until a signal; report what is logged, and the exit code."""
+    logging.basicConfig(handlers=[_ToParent()], level=logging.WARNING, force=True)
+    asyncio.run(_relay(url, folder))

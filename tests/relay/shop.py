@@ -107,7 +107,8 @@ class FileBroker:
 def arrived(path: Path) -> dict[str, list[int]]:
     """Return the numbers that arrived, by key, in order; of repetitions the first."""
     by_key: dict[str, dict[int, None]] = {}
-    for line in path.read_text().splitlines():
+    whole_lines, _, _ = path.read_text().rpartition("\n")  # somebody may be writing one
+    for line in whole_lines.splitlines():
         key, number = line.rsplit(" ", 1)
         by_key.setdefault(key, {})[int(number)] = None
     return {key: list(numbers) for key, numbers in by_key.items()}

@@ -1,11 +1,15 @@
-"""Several relay processes on one outbox, through an outage, a pause, a slow and a poisoned key."""
+"""Several relay processes on one outbox, through an outage, a pause, a slow and a poisoned key.
 
+``CQRS_TEST_OUTAGE`` says for how many seconds the broker is away (0.5 by default).
+"""
+
+import asyncio
 import os
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,40 +22,37 @@ from cqrs_ddd_persistence_sqlalchemy import (
     create_schema,
     create_session_factory,
 )
-from tests.relay.racing import POISON, POISONED_AT, SLOW
+from tests.killing import LONG, Child
+from tests.relay.racing import POISON, POISONED_AT, SLOW, relay
 from tests.relay.shop import arrived
 
-ROOT = Path(__file__).parents[2]
-KEYS = [SLOW, POISON, *(f"k-{number}" for number in range(30))]
-LONG = 60.0
+KEYS = [SLOW, POISON, *(f"k-{number}" for number in range(100))]  # in nearly all slots
+OUTAGE = float(os.environ.get("CQRS_TEST_OUTAGE", "0.5"))
+PACE = 0.1  # seconds between two messages of a key while the broker is away
 
 
 class Race:
     """An outbox, relays that are processes, and the broker's moods."""
 
-    def __init__(self, url: str, folder: Path, storage: SQLAlchemyOutboxStorage) -> None:
-        self.url, self.folder, self.storage = url, folder, storage
+    def __init__(
+        self, url: str, folder: Path, storage: SQLAlchemyOutboxStorage, stack: ExitStack
+    ) -> None:
+        self.url, self.folder, self.storage, self._stack = url, folder, storage, stack
         self.saved = 0
-        self.relays: list[subprocess.Popen[str]] = []
+        self.relays: list[Child] = []
         (folder / "broker").touch()
 
     def start(self, relays: int) -> None:
-        environment = {**os.environ, "RACE_URL": self.url, "RACE_FOLDER": str(self.folder)}
-        command = [sys.executable, "-m", "cqrs_ddd_core.runtime", "tests.relay.racing:make"]
         for _ in range(relays):
-            relay = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-            )
-            self.relays.append(relay)
+            self.relays.append(self._stack.enter_context(Child(relay, self.url, self.folder)))
 
     def stop(self) -> list[str]:
-        """End all relays as an operator would; return what they wrote to their logs."""
-        for relay in self.relays:
-            relay.send_signal(signal.SIGTERM)
-        logs = [relay.communicate(timeout=60)[1] for relay in self.relays]
-        assert [relay.returncode for relay in self.relays] == [0] * len(self.relays), logs
-        self.relays.clear()
-        return logs
+        """End all relays as an operator would; return what they logged."""
+        for each in self.relays:
+            os.kill(each.pid, signal.SIGTERM)
+        lines = [each.wait() for each in self.relays]
+        assert [found[-2:] for found in lines] == [["exit 0", "done"]] * len(lines), lines
+        return [line for found in lines for line in found]
 
     async def save(self, rounds: int) -> None:
         """Save a message for each key, ``rounds`` times."""
@@ -67,6 +68,10 @@ class Race:
             return all(found.get(key) == expected for key in KEYS if key not in without)
 
         return check
+
+    def have_all_missed(self) -> bool:
+        """Whether every relay has found the broker away."""
+        return all(self.mood(f"missed-{relay.pid}").exists() for relay in self.relays)
 
     def mood(self, name: str) -> Path:
         return self.folder / name
@@ -87,20 +92,15 @@ def _message(key: str, number: int) -> OutboxMessage:
 async def race(url: str, folder: Path) -> AsyncGenerator[Race]:
     engine = create_engine(url)
     storage = SQLAlchemyOutboxStorage(create_session_factory(engine))
-    await create_schema(engine, storage)
-    running = Race(url, folder, storage)
     try:
-        yield running
+        await create_schema(engine, storage)
+        with ExitStack() as stack:
+            yield Race(url, folder, storage, stack)
     finally:
-        for relay in running.relays:
-            with suppress(ProcessLookupError):
-                relay.send_signal(signal.SIGCONT)
-                relay.kill()
-            sys.stdout.write(relay.communicate()[1])
         await engine.dispose()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 + 2 * OUTAGE)
 @pytest.mark.parametrize(
     ("database", "relays"), [("sqlite_url", 2), ("postgres_url", 4), ("mariadb_url", 2)]
 )
@@ -114,12 +114,8 @@ async def test_relays_that_race_deliver_everything_in_order_whatever_happens(
         await running.save(15)
         await until(running.has_arrived(POISON, SLOW), LONG)
 
-        running.mood("away").touch()
-        await running.save(10)
-        running.mood("away").unlink()
-        await until(running.has_arrived(POISON), LONG)
+        await _broker_is_away(running)
         await _poison_is_dead_and_its_key_waits(running)
-
         await _pause_a_relay_while_it_publishes(running)
         await until(running.has_arrived(POISON), LONG)
 
@@ -130,6 +126,25 @@ async def test_relays_that_race_deliver_everything_in_order_whatever_happens(
         logs = running.stop()
         assert sum("lost its lease" in log for log in logs) >= 1, logs
         assert (await running.storage.statistics()).relays == 0
+
+
+async def _broker_is_away(running: Race) -> None:
+    """Save messages while the broker is away for ``OUTAGE`` seconds and every relay has noticed."""
+    before, began = running.saved, time.monotonic()
+    running.mood("away").touch()
+    while time.monotonic() < began + OUTAGE:
+        await running.save(1)
+        await asyncio.sleep(PACE)
+    await until(running.have_all_missed, LONG)
+    assert not running.has_arrived(POISON)()
+    back = time.monotonic()
+    running.mood("away").unlink()
+    await until(running.has_arrived(POISON), LONG + OUTAGE)
+    saved = (running.saved - before) * len(KEYS)
+    sys.stdout.write(
+        f"{len(running.relays)} relays, broker away for {back - began:.1f} s: {saved} messages "
+        f"waited, all had arrived {time.monotonic() - back:.1f} s after it was back\n"
+    )
 
 
 async def _relays_at_work(running: Race, relays: int) -> bool:
@@ -151,7 +166,7 @@ async def _poison_is_dead_and_its_key_waits(running: Race) -> None:
     assert arrived(running.folder / "broker")[POISON] == list(range(POISONED_AT))
 
 
-def _held(running: Race) -> list[subprocess.Popen[str]]:
+def _held(running: Race) -> list[Child]:
     return [relay for relay in running.relays if running.mood(f"held-{relay.pid}").exists()]
 
 
@@ -164,6 +179,6 @@ async def _pause_a_relay_while_it_publishes(running: Race) -> None:
     await until(lambda: _relays_at_work(running, len(running.relays) - 1), LONG)
     await running.save(5)
     await until(running.has_arrived(POISON), LONG)
-    victim.send_signal(signal.SIGCONT)
+    os.kill(victim.pid, signal.SIGCONT)
     await until(lambda: _relays_at_work(running, len(running.relays)), LONG)
     await running.save(5)

@@ -10,19 +10,29 @@ from typing import Any
 
 import pytest
 
+from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import InMemorySagaRepository
 from cqrs_ddd_core import (
     InMemoryDatabase,
+    InMemoryEventStore,
     InMemoryInboxStorage,
     InMemoryOutboxStorage,
+    InMemoryProjectionStorage,
+    InMemoryReadModel,
     InMemoryUnitOfWork,
 )
+from cqrs_ddd_core.runtime import Worker
 from order_fulfilment.application import (
+    SALES,
     Application,
+    Figures,
     GetSalesReport,
     SalesReport,
     ShopRepositories,
+    Stores,
     build_application,
 )
+from order_fulfilment.infrastructure.event_sourcing import with_event_sourced_cancellations
 from order_fulfilment.infrastructure.sample import write_sample
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
@@ -40,16 +50,34 @@ class ShopInMemory(ShopRepositories, InMemoryUnitOfWork):
     """One transaction of the shop in memory."""
 
 
-@pytest.fixture
-def outbox() -> InMemoryOutboxStorage:
-    return InMemoryOutboxStorage()
+@pytest.fixture(params=["state", "events"])
+async def shop(request: pytest.FixtureRequest) -> Application:
+    """The shop in memory; cancellations are kept by state, or as events."""
+    database, event_store, read_model = (
+        InMemoryDatabase(),
+        InMemoryEventStore(),
+        InMemoryReadModel(),
+    )
+    uow_class = ShopInMemory
+    if request.param == "events":
+        uow_class = with_event_sourced_cancellations(ShopInMemory, event_store)
 
+    async def read_sales() -> dict[tuple[str, str], Figures]:
+        return {key: Figures(**row) for key, row in read_model.read(SALES).items()}
 
-@pytest.fixture
-def shop(outbox: InMemoryOutboxStorage) -> Application:
-    """The shop in memory."""
-    database = InMemoryDatabase()
-    return build_application(lambda: ShopInMemory(database), outbox, InMemoryInboxStorage())
+    return await build_application(
+        Stores(
+            uow_factory=lambda: uow_class(database),
+            outbox=InMemoryOutboxStorage(),
+            inbox=InMemoryInboxStorage(),
+            event_store=event_store,
+            checkpoints=InMemoryProjectionStorage(),
+            read_model=read_model,
+            read_sales=read_sales,
+            sagas=InMemorySagaRepository(),
+            timers=InMemoryBackgroundJobRepository(),
+        )
+    )
 
 
 @pytest.fixture
@@ -75,11 +103,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["demo", *REAL_FILES])
 def orders_file(request: pytest.FixtureRequest, sample: Path) -> Path:
     """The demo's file, and the two real ones where they are at hand."""
-    if request.param == "demo":
-        return sample
+    return sample if request.param == "demo" else real_file(request.param)
+
+
+@pytest.fixture(params=["demo", "real"])
+def orders_files(request: pytest.FixtureRequest, sample: Path) -> list[Path]:
+    """The demo's file; the two real ones together, where they are at hand."""
+    return [sample] if request.param == "demo" else [real_file(name) for name in REAL_FILES]
+
+
+def real_file(name: str) -> Path:
+    """Return one of the real files; skip the test where it is not at hand."""
     beside_checkout = Path(__file__).parents[4] / "shared" / "data" / "online-retail"
-    folder = Path(os.environ.get("CQRS_TEST_ONLINE_RETAIL", beside_checkout))
-    path = folder / request.param
+    path = Path(os.environ.get("CQRS_TEST_ONLINE_RETAIL", beside_checkout)) / name
     if not path.is_file():
         pytest.skip(f"{path} is not there; name its folder in CQRS_TEST_ONLINE_RETAIL")
     return path
@@ -87,9 +123,11 @@ def orders_file(request: pytest.FixtureRequest, sample: Path) -> Path:
 
 @pytest.fixture
 def report_of() -> Callable[[Application], Any]:
-    """Ask a shop for its report."""
+    """Ask a shop for its report, when the figures are up to date."""
 
     async def ask(shop: Application) -> SalesReport:
+        async with Worker([shop.sales.worker()]):
+            await shop.sales.wait_for(await shop.stores.event_store.latest_position())
         return (await shop.mediator.query(GetSalesReport())).result
 
     return ask

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from cqrs_ddd_cli.main import app as toolkit
 from order_fulfilment.main import app
 from order_fulfilment.presentation import progress_bar
 
@@ -97,6 +98,12 @@ def test_report_without_json_is_for_people(csv_file: CsvFile) -> None:
         assert text in result.stdout
 
 
+def test_an_empty_shop_has_a_report_on_every_database(database_url: str) -> None:
+    result = run("report", "--json", "--database", database_url)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["orders"] == 0
+
+
 def test_demo_prints_the_same_report_however_often_it_runs() -> None:
     first, second = run("demo"), run("demo")
     assert (first.exit_code, second.exit_code) == (0, 0)
@@ -104,6 +111,16 @@ def test_demo_prints_the_same_report_however_often_it_runs() -> None:
     assert "gross revenue" in report
     assert second.stdout.partition("\n")[2] == report
     assert json.loads(run("report", "--json").stdout)["rows_accepted"] > 2000
+
+
+def test_a_rebuild_says_what_the_figures_stand_on_and_leaves_them_as_they_were(
+    csv_file: CsvFile,
+) -> None:
+    run("import", csv_file(SALE, SALE.replace("536365", "536366")))
+    before = run("report", "--json").stdout
+    result = run("rebuild")
+    assert (result.exit_code, result.stdout) == (0, "The figures are those of 3 events.\n")
+    assert run("report", "--json").stdout == before
 
 
 @pytest.mark.parametrize(
@@ -165,7 +182,9 @@ def test_an_interrupted_import_ends_with_130_and_goes_on_when_run_again(csv_file
     assert child.returncode == 130
     assert "run the same command again" in error
     assert "Traceback" not in error
-    before = json.loads(run("report", "--json").stdout)["rows_accepted"]
+    result = run("report", "--json")
+    assert result.exit_code == 0, (result.output, error)
+    before = json.loads(result.stdout)["rows_accepted"]
     assert before < len(rows)
     assert f"{len(rows)} accepted" in run("import", path).stdout
     assert json.loads(run("report", "--json").stdout)["rows_accepted"] == len(rows)
@@ -175,7 +194,7 @@ def test_an_interrupted_import_ends_with_130_and_goes_on_when_run_again(csv_file
 def test_progress_is_shown_with_rate_and_time_left_on_a_terminal_only(on_terminal: bool) -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=on_terminal, width=100)
-    with progress_bar(console, "orders.csv", 4000) as advance:
+    with progress_bar(console, "orders.csv", 4000, "lines") as advance:
         for line in range(0, 3000, 500):
             advance(line)
     shown = output.getvalue()
@@ -189,3 +208,17 @@ def test_domain_and_application_know_of_no_database_driver_and_no_screen() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_purchases_are_fulfilled_and_their_sagas_can_be_looked_at() -> None:
+    result = run("fulfil", "6", "--time-to-pay", "0.2")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    counts = [int(row[-1]) for row in rows if row and row[-1].isdigit()]
+    assert sum(counts) == 6
+    assert "shipped and confirmed" in result.stdout
+    assert "cards charged" in result.stdout
+    found = CliRunner().invoke(
+        toolkit, ["sagas", "stats", "--database", "sqlite:///order-fulfilment.sqlite", "--json"]
+    )
+    assert sum(json.loads(found.stdout)["fulfilment"].values()) == 6

@@ -40,19 +40,19 @@ def order(
     *lines: Line, customer_id: int | None = ADA, number: str = "536365", at: datetime = NOON
 ) -> Order:
     placed = Order.open(number, at)
-    assert placed.record(customer_id, lines) == []
+    assert placed.enter(customer_id, lines) == []
     return placed
 
 
 def cancellation(*lines: Line, customer_id: int | None = ADA, at: datetime = NOON) -> Cancellation:
     recorded = Cancellation.open("C536379", at)
-    assert recorded.record(customer_id, lines) == []
+    assert recorded.enter(customer_id, lines) == []
     return recorded
 
 
 def test_an_order_is_placed_with_its_first_lines_and_extended_with_further_ones() -> None:
     placed = order(line(2), line(3))
-    placed.record(ADA, [line(4)])
+    placed.enter(ADA, [line(4)])
     first, second = placed.clear_events()
     assert (type(first), len(first.lines), first.aggregate_id) == (OrderPlaced, 2, "536365")
     assert (type(second), len(second.lines)) == (OrderExtended, 1)
@@ -64,14 +64,14 @@ def test_equal_lines_of_one_file_are_all_taken() -> None:
 
 def test_a_line_recorded_twice_is_taken_once_and_without_a_second_event() -> None:
     placed = order(line(2))
-    assert placed.record(ADA, [line(2)]) == []
+    assert placed.enter(ADA, [line(2)]) == []
     assert len(placed.lines) == 1
     assert len(placed.clear_events()) == 1
 
 
 def test_a_line_that_another_file_has_brought_is_refused_and_a_new_one_is_taken() -> None:
     placed = order(line(2))
-    [refused] = placed.record(ADA, [line(9, file="b"), line(10, file="b", stock_code="22752")])
+    [refused] = placed.enter(ADA, [line(9, file="b"), line(10, file="b", stock_code="22752")])
     assert "another file" in refused.reason
     assert refused.line.number == 9
     assert [taken.number for taken in placed.lines] == [2, 10]
@@ -80,7 +80,7 @@ def test_a_line_that_another_file_has_brought_is_refused_and_a_new_one_is_taken(
 @pytest.mark.parametrize("quantity", [0, -1])
 def test_an_order_hands_goods_out(quantity: int) -> None:
     placed = Order.open("536365", NOON)
-    [refused] = placed.record(ADA, [line(quantity=quantity)])
+    [refused] = placed.enter(ADA, [line(quantity=quantity)])
     assert refused.reason == f"an order hands goods out, but the quantity is {quantity}"
     assert (placed.lines, placed.pending_events) == ((), ())
 
@@ -88,20 +88,20 @@ def test_an_order_hands_goods_out(quantity: int) -> None:
 @pytest.mark.parametrize("quantity", [0, 1])
 def test_a_cancellation_takes_goods_back(quantity: int) -> None:
     recorded = Cancellation.open("C536379", NOON)
-    [refused] = recorded.record(ADA, [line(quantity=quantity)])
+    [refused] = recorded.enter(ADA, [line(quantity=quantity)])
     assert "takes goods back" in refused.reason
 
 
 def test_a_price_may_be_nothing_but_not_less() -> None:
     placed = order(line(unit_price=Decimal(0)))
-    [refused] = placed.record(ADA, [line(3, unit_price=Decimal("-11062.06"))])
+    [refused] = placed.enter(ADA, [line(3, unit_price=Decimal("-11062.06"))])
     assert "-11062.06 is negative" in refused.reason
 
 
 def test_a_customer_who_was_unknown_becomes_known() -> None:
     placed = order(line(2), customer_id=None)
-    assert placed.record(ADA, [line(3)]) == []
-    assert placed.record(None, [line(4)]) == []
+    assert placed.enter(ADA, [line(3)]) == []
+    assert placed.enter(None, [line(4)]) == []
     assert (placed.customer_id, len(placed.lines)) == (17850, 3)
 
 

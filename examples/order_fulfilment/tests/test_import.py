@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from cqrs_ddd_core import InMemoryOutboxStorage
 from order_fulfilment.application import (
     Application,
     ImportStatus,
@@ -120,7 +119,7 @@ async def test_two_runs_at_once_take_a_file_in_once(
 
 
 async def test_a_failure_undoes_the_whole_part_and_a_new_run_goes_on_behind_the_last_one(
-    shop: Application, csv_file: CsvFile, outbox: InMemoryOutboxStorage, report_of: ReportOf
+    shop: Application, csv_file: CsvFile, report_of: ReportOf
 ) -> None:
     path = csv_file(SALE, OTHER, BACK)
 
@@ -138,17 +137,15 @@ async def test_a_failure_undoes_the_whole_part_and_a_new_run_goes_on_behind_the_
     assert await take_in(shop, path) == ImportStatus(through=4, accepted=3, rejected=0)
     report: SalesReport = await report_of(shop)
     assert (report.gross_revenue, report.refunds) == (Decimal("35.64"), Decimal("-13.56"))
-    assert [message.event_type for message in await outbox.get_pending()] == [
+    assert [message.event_type for message in await shop.outbox.get_pending()] == [
         "CancellationRecorded"
     ]
 
 
-async def test_the_phases_of_events_do_their_work(
-    shop: Application, csv_file: CsvFile, outbox: InMemoryOutboxStorage
-) -> None:
+async def test_the_phases_of_events_do_their_work(shop: Application, csv_file: CsvFile) -> None:
     await take_in(shop, csv_file(SALE, BACK, "536368,22752,BOX,2,2010-12-02,7.65,,Norway"))
     assert shop.notifications.sent == 1  # the other order's customer is not known
-    [message] = await outbox.get_pending()
+    [message] = await shop.outbox.get_pending()
     assert json.loads(message.payload)["lines"][0]["quantity"] == -4
 
 
@@ -157,10 +154,10 @@ async def test_money_goes_back_once_for_each_cancellation_on_every_database(
 ) -> None:
     async with open_shop(database_url) as shop:
         await take_in(shop, csv_file(SALE, BACK))
-        await shop.outbox.start()
-        await shop.outbox.drained()
+        async with shop.worker():
+            await shop.settled()
         assert await shop.outbox.get_pending() == []
-        async with shop.uow_factory() as uow:
+        async with shop.stores.uow_factory() as uow:
             [refund] = await uow.refunds.list_all()
     assert (refund.invoice, refund.customer_id) == ("C536367", 17850)
     assert refund.amount == Decimal("13.56")
@@ -193,7 +190,7 @@ async def test_rows_of_one_invoice_may_name_several_customers_and_countries(
 ) -> None:
     others = SALE.replace("17850.0", ""), SALE.replace("France", "Norway").replace("17850", "1")
     await take_in(shop, csv_file(others[0], SALE, others[1]))
-    async with shop.uow_factory() as uow:
+    async with shop.stores.uow_factory() as uow:
         assert (await uow.orders.require("536365")).customer_id == 17850
     by_country = (await report_of(shop)).revenue_by_country
     assert by_country == {"France": Decimal("40.68"), "Norway": Decimal("20.34")}
@@ -221,7 +218,7 @@ async def test_a_cancellation_finds_its_order_whichever_file_comes_first(
     async with open_shop(database_url) as shop:
         await take_in(shop, late)
         await take_in(shop, early)
-        async with shop.uow_factory() as uow:
+        async with shop.stores.uow_factory() as uow:
             found = await uow.cancellations.require("C536367")
             order = await uow.orders.require("536365")
     assert (found.order_id, order.returned) == ("536365", {"71053": 4})
@@ -231,7 +228,7 @@ async def test_a_cancellation_whose_order_is_nowhere_is_recorded_on_its_own(
     shop: Application, csv_file: CsvFile, report_of: ReportOf
 ) -> None:
     await take_in(shop, csv_file(BACK, SALE.replace(",6,", ",3,")))
-    async with shop.uow_factory() as uow:
+    async with shop.stores.uow_factory() as uow:
         assert (await uow.cancellations.require("C536367")).order_id is None
     assert (await report_of(shop)).refunds == Decimal("-13.56")
 

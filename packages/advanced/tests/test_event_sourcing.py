@@ -55,6 +55,10 @@ class Deposit(Command[int]):
     fail: bool = False
 
 
+class DepositInSteps(Command[None]):
+    account_id: str
+
+
 class OpenAccount(Command[None]):
     account_id: str
     customer_id: str
@@ -125,6 +129,22 @@ async def test_a_new_aggregate_with_two_events_comes_back_at_version_two(world: 
     assert (found.owner, found.balance, found.version) == ("Ada", 5, 2)
     assert found.pending_events == ()
     assert await world.stream("Account", "a-1") == [(1, "bank.opened"), (2, "bank.deposited")]
+
+
+async def test_what_is_written_before_the_end_of_a_command_is_kept_once(world: World) -> None:
+    async def deposit_in_steps(command: DepositInSteps, uow: BankUnitOfWork) -> None:
+        account = await world.accounts.require(command.account_id)
+        for amount in (1, 2):
+            account.deposit(amount)
+            await uow.flush()
+        account.deposit(3)
+
+    world.registry.register_command_handler(DepositInSteps, deposit_in_steps)
+    await opened(world)
+    await world.mediator.send(DepositInSteps(account_id="a-1"))
+    deposits = [(version, "bank.deposited") for version in (2, 3, 4)]
+    assert await world.stream("Account", "a-1") == [(1, "bank.opened"), *deposits]
+    assert (await world.accounts.require("a-1")).balance == 6
 
 
 async def test_each_command_appends_behind_the_last(world: World) -> None:

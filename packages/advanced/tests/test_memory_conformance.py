@@ -5,8 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import InMemorySagaRepository
+from cqrs_ddd_advanced_core.snapshots import InMemorySnapshotStore
 from cqrs_ddd_advanced_core.testing import (
     BackgroundJobRepositoryConformance,
+    SagaRepositoryConformance,
+    SnapshotStoreConformance,
     UndoTokenRepositoryConformance,
 )
 from cqrs_ddd_advanced_core.undo import InMemoryUndoTokenRepository
@@ -34,3 +38,15 @@ class TestInMemoryUndoTokenRepository(UndoTokenRepositoryConformance):
     @pytest.fixture
     def tokens(self) -> InMemoryUndoTokenRepository:
         return InMemoryUndoTokenRepository()
+
+
+class TestInMemorySagaRepository(SagaRepositoryConformance):
+    @pytest.fixture
+    def sagas(self) -> InMemorySagaRepository:
+        return InMemorySagaRepository()
+
+
+class TestInMemorySnapshotStore(SnapshotStoreConformance):
+    @pytest.fixture
+    def snapshots(self) -> InMemorySnapshotStore:
+        return InMemorySnapshotStore()

@@ -12,7 +12,6 @@ from cqrs_ddd_advanced_core import (
     EventSourcedRepository,
     EveryNEventsStrategy,
     InMemorySnapshotStore,
-    ISnapshotStore,
     ISnapshotStrategy,
     JSONSnapshotSerializer,
     TimeStrategy,
@@ -180,20 +179,6 @@ async def test_deciders_have_snapshots_of_their_state() -> None:
     store.read = 0
     found = await courses.require("c-1")
     assert (found.state, found.version, store.read) == (Course(3, ("Ada", "Bob")), 3, 1)
-
-
-async def test_the_store_keeps_the_latest() -> None:
-    store = InMemorySnapshotStore()
-    assert isinstance(store, ISnapshotStore)
-    world = World(EveryNEventsStrategy(every_n=1))
-    await world.open()
-    first = await world.snapshots.get_latest_snapshot(STREAM)
-    assert first is not None
-    await store.save_snapshot(replace(first, version=5))
-    await store.save_snapshot(replace(first, version=3))
-    found = await store.get_latest_snapshot(STREAM)
-    assert found is not None
-    assert found.version == 5
 
 
 async def test_without_a_snapshot_or_stream_there_is_nothing() -> None:

@@ -1,12 +1,16 @@
 """The adapters in memory keep the promises of their ports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from cqrs_ddd_core import (
+    CircuitOpenError,
+    CircuitState,
+    ConfigurationError,
     InMemoryCacheService,
+    InMemoryCircuitBreaker,
     InMemoryDatabase,
     InMemoryEventStore,
     InMemoryIdempotencyStore,
@@ -26,6 +30,7 @@ from cqrs_ddd_core import (
 from cqrs_ddd_core.testing import ManualClock
 from cqrs_ddd_core.testing.conformance import (
     CacheServiceConformance,
+    CircuitBreakerConformance,
     ConcurrentUnitOfWorkConformance,
     EventStoreConformance,
     IdempotencyStoreConformance,
@@ -39,6 +44,7 @@ from cqrs_ddd_core.testing.conformance import (
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
+    TaggedEventStoreConformance,
     UnitOfWorkConformance,
 )
 from cqrs_ddd_core.testing.conformance.read_model import Reader
@@ -100,6 +106,12 @@ class TestInMemoryInboxStorage(InboxStorageConformance):
 
 
 class TestInMemoryEventStore(EventStoreConformance):
+    @pytest.fixture
+    def event_store(self) -> InMemoryEventStore:
+        return InMemoryEventStore()
+
+
+class TestInMemoryTaggedEventStore(TaggedEventStoreConformance):
     @pytest.fixture
     def event_store(self) -> InMemoryEventStore:
         return InMemoryEventStore()
@@ -171,3 +183,40 @@ class TestInMemoryReadModel(ReadModelConformance):
             return {key: {**empty, **row} for key, row in read_model.read(collection).items()}
 
         return read_live
+
+
+class TestInMemoryCircuitBreaker(CircuitBreakerConformance):
+    @pytest.fixture
+    def breaker(self) -> Iterator[InMemoryCircuitBreaker]:
+        self.clock = ManualClock()
+        with use_clock(self.clock):
+            yield InMemoryCircuitBreaker(failure_threshold=3, recovery_time=30)
+
+    async def let_it_recover(self) -> None:
+        self.clock.advance(30)
+
+    async def test_it_stays_open_for_its_recovery_time(
+        self, breaker: InMemoryCircuitBreaker
+    ) -> None:
+        for _ in range(3):
+            await breaker.leave(await breaker.enter("c"), failed=True)
+        self.clock.advance(29)
+        assert await breaker.state_of("c") is CircuitState.OPEN
+        self.clock.advance(1)
+        assert await breaker.state_of("c") is CircuitState.HALF_OPEN
+
+    async def test_as_many_probe_it_as_may(self) -> None:
+        breaker = InMemoryCircuitBreaker(failure_threshold=1, recovery_time=30, probes=2)
+        with use_clock(ManualClock()) as clock:
+            await breaker.leave(await breaker.enter("c"), failed=True)
+            clock.advance(30)
+            for _ in range(2):
+                assert (await breaker.enter("c")).is_probe
+            with pytest.raises(CircuitOpenError):
+                await breaker.enter("c")
+
+    @pytest.mark.parametrize("wrong", ["failure_threshold", "recovery_time", "probes"])
+    def test_what_cannot_work_is_refused(self, wrong: str) -> None:
+        options: dict[str, Any] = {wrong: 0}
+        with pytest.raises(ConfigurationError):
+            InMemoryCircuitBreaker(**options)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cqrs_ddd_core import InMemoryOutboxStorage, RelayLeaseLostError, use_clock
+from cqrs_ddd_core import DeadLetterFilter, InMemoryOutboxStorage, RelayLeaseLostError, use_clock
 from cqrs_ddd_core.cqrs.outbox import OutboxService
 from cqrs_ddd_core.testing import ManualClock
 
@@ -94,7 +94,7 @@ async def test_a_discarded_message_lets_its_key_go_on(
     broker.refused = {"a-1"}
     await save(storage, "a-1", "a-2")
     await service.drain()
-    assert await storage.discard(["a-1"]) == 1
+    assert await storage.discard(DeadLetterFilter(message_ids=["a-1"])) == 1
     await service.retry_failed()
     await service.process_batch()
     assert broker.taken == ["a-2"]
@@ -107,7 +107,7 @@ async def test_draining_goes_on_behind_a_discarded_message(
     broker.refused = {"a-1"}
     await save(storage, "a-1", "a-2")
     assert await service.drain() == 0
-    await storage.discard(["a-1"])
+    await storage.discard(DeadLetterFilter(message_ids=["a-1"]))
     assert await service.drain() == 1
     assert broker.taken == ["a-2"]
 

@@ -1,10 +1,13 @@
 """How results look, to people and to programs."""
 
 import json
-from collections.abc import Callable, Generator, Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,8 +20,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from cqrs_ddd_advanced_core.sagas import SagaInstance, SagaStatus
 from order_fulfilment.application import SalesReport
+from order_fulfilment.web_shop import SimulatedProvider
 
+_REFUSAL = re.compile(r"(\w+)Error: ")
 _CENT = Decimal("0.01")
 
 
@@ -79,17 +85,42 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 
 class _Rate(ProgressColumn):
-    """Lines a second."""
+    """So many a second."""
 
     def render(self, task: Task) -> Text:
         """Return the rate; nothing while it is not known."""
-        return Text(f"{task.speed:,.0f} lines/s" if task.speed else "")
+        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s" if task.speed else "")
 
 
 @contextmanager
-def progress_bar(console: Console, name: str, lines: int) -> Generator[Callable[[int], None]]:
-    """Show how far a file has been taken in, with rate and time left; nothing off a terminal."""
+def progress_bar(
+    console: Console, name: str, total: int, unit: str
+) -> Generator[Callable[[int], None]]:
+    """Show how far something has come, with rate and time left; nothing off a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=lines)
-        yield lambda line: progress.update(task, completed=line)
+        task = progress.add_task(name, total=total, unit=unit)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def show_purchases(
+    console: Console, sagas: Sequence[SagaInstance], provider: SimulatedProvider
+) -> None:
+    """Print what has become of purchases, and what the payment provider did meanwhile."""
+    table = Table("what became of it", "purchases", title="Purchases", box=SIMPLE_HEAD)
+    table.columns[1].justify = "right"
+    for outcome, number in Counter(map(_outcome, sagas)).most_common():
+        table.add_row(outcome, str(number))
+    console.print(table)
+    console.print(
+        f"{len(provider.charges)} cards charged, {len(provider.refunds)} of them refunded; "
+        f"the provider holds {provider.balance}.",
+        highlight=False,
+    )
+
+
+def _outcome(saga: SagaInstance) -> str:
+    if saga.status is SagaStatus.COMPLETED:
+        return "shipped and confirmed"
+    refusal = _REFUSAL.search(saga.error or "")
+    return f"{saga.status.value}: {refusal[1] if refusal else saga.error}"

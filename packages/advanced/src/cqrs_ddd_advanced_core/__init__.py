@@ -1,5 +1,12 @@
-"""Event sourcing at the top; jobs, scheduling, undo and conflicts in their folders."""
+"""Event sourcing at the top; sagas, jobs, scheduling, undo and conflicts in their folders."""
 
+from cqrs_ddd_advanced_core.decisions import (
+    Decision,
+    DecisionModel,
+    DecisionRepository,
+    StateView,
+    combine_views,
+)
 from cqrs_ddd_advanced_core.event_sourcing import (
     DecidedAggregate,
     Decider,
@@ -11,6 +18,7 @@ from cqrs_ddd_advanced_core.event_sourcing import (
     EventUnreadableError,
     IncompleteAggregateError,
     MissingEventHandlerError,
+    StreamGapError,
     UnknownAggregateError,
     apply_event,
 )
@@ -36,6 +44,9 @@ __all__ = [
     "CustomStrategy",
     "DecidedAggregate",
     "Decider",
+    "Decision",
+    "DecisionModel",
+    "DecisionRepository",
     "EventReader",
     "EventSourcedAggregate",
     "EventSourcedMediator",
@@ -52,10 +63,13 @@ __all__ = [
     "MissingEventHandlerError",
     "Snapshot",
     "SnapshotProgress",
+    "StateView",
+    "StreamGapError",
     "TimeStrategy",
     "UnknownAggregateError",
     "UpcastError",
     "UpcasterChainError",
     "UpcasterRegistry",
     "apply_event",
+    "combine_views",
 ]

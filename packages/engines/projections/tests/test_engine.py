@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cqrs_ddd_core import VersionState
+from cqrs_ddd_core import InMemoryReadModel, VersionState, VersionStatus
 from cqrs_ddd_core.testing import until
 from cqrs_ddd_projections import (
     ErrorPolicy,
     Projection,
     ProjectionBehindError,
+    ProjectionStoppedError,
+    RebuildAbandonedError,
     report_on,
 )
 
@@ -46,6 +48,28 @@ async def test_it_catches_up_and_then_follows(shop: Shop) -> None:
         await shop.append(placed("bob", 7))
         await caught_up(shop, projection)
         assert await shop.read() == {"ann": (2, 11), "bob": (2, 12)}
+
+
+async def test_an_empty_read_model_can_be_read_when_nothing_has_to_be_waited_for(
+    quick_shop: Shop,
+) -> None:
+    began, gate = asyncio.Event(), asyncio.Event()
+
+    class SlowlyMade(InMemoryReadModel):
+        async def create(self, version: int, *, live: bool) -> None:
+            began.set()
+            await gate.wait()
+            await super().create(version, live=live)
+
+    quick_shop.read_model = SlowlyMade()
+    projection = quick_shop.projection(CustomersHandler())
+    async with at_work(projection):
+        await began.wait()
+        with pytest.raises(ProjectionBehindError, match="has never run"):
+            await projection.wait_for(0, timeout=0.05)
+        gate.set()
+        await projection.wait_for(0, timeout=LONG)
+        assert quick_shop.read_model.live == 1
 
 
 async def test_another_worker_goes_on_where_the_last_one_ended(shop: Shop) -> None:
@@ -142,6 +166,40 @@ async def test_a_rebuild_runs_beside_the_live_version_and_takes_over(shop: Shop)
     assert after.pop("late") == (last - 120, last - 120)
     assert after == before
     assert sorted(first.told) == list(range(1, last + 1))  # each event told once, by one version
+
+
+async def test_a_rebuild_is_begun_and_waited_for_from_code(shop: Shop) -> None:
+    projection = shop.projection(handler := CustomersHandler(partitions=2))
+    await shop.append(*(placed(f"c-{n % 3}", n) for n in range(60)))
+    seen: list[VersionStatus] = []
+    async with at_work(projection):
+        await caught_up(shop, projection)
+        version = await projection.rebuild(seen.append)
+        await caught_up(shop, projection)
+    assert (version.version, seen[-1].version.state) == (2, VersionState.LIVE)
+    assert sum(orders for orders, _ in (await shop.read()).values()) == 60
+    assert sorted(handler.handled) == sorted([*range(1, 61)] * 2)
+
+
+async def test_who_waits_for_a_rebuild_is_told_why_it_will_not_come(quick_shop: Shop) -> None:
+    projection = quick_shop.projection(handler := CustomersHandler())
+    await quick_shop.append(placed("ann", event_id="poison"))
+    async with at_work(projection):
+        await caught_up(quick_shop, projection)
+        handler.poison.add("poison")
+        with pytest.raises(ProjectionStoppedError, match="cannot take poison"):
+            await projection.rebuild()
+    assert await quick_shop.read() == {"ann": (1, 1)}
+    await quick_shop.storage.abandon("customers")
+
+    async def is_begun() -> bool:
+        return len(await quick_shop.storage.versions("customers")) == 3
+
+    waiting = asyncio.create_task(projection.rebuild())
+    await until(is_begun, timeout=LONG)
+    assert await quick_shop.storage.abandon("customers")
+    with pytest.raises(RebuildAbandonedError, match="begins another one"):
+        await waiting
 
 
 async def test_handlers_of_a_new_revision_build_a_new_version(shop: Shop) -> None:

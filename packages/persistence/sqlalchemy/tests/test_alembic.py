@@ -20,6 +20,7 @@ from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyIdempotencyStore,
     SQLAlchemyOutboxStorage,
+    SQLAlchemySagaRepository,
     SQLAlchemyUnitOfWork,
     create_engine,
     create_schema,
@@ -160,6 +161,7 @@ async def test_what_create_schema_made_is_what_alembic_expects(shop: Shop) -> No
         GrownUnitOfWork,
         SQLAlchemyOutboxStorage(session_factory),
         SQLAlchemyIdempotencyStore(session_factory),
+        SQLAlchemySagaRepository(session_factory),
     )
     await create_schema(engine, *sources)
     await engine.dispose()

@@ -8,6 +8,8 @@ from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, select
 
 from cqrs_ddd_advanced_core.testing import (
     BackgroundJobRepositoryConformance,
+    SagaRepositoryConformance,
+    SnapshotStoreConformance,
     UndoTokenRepositoryConformance,
 )
 from cqrs_ddd_core import repository
@@ -23,11 +25,13 @@ from cqrs_ddd_core.testing.conformance import (
     RepositoryConformance,
     SearchConformance,
     StandaloneRepositoryConformance,
+    TaggedEventStoreConformance,
     UnitOfWorkConformance,
 )
 from cqrs_ddd_core.testing.conformance.read_model import Reader
 from cqrs_ddd_core.testing.conformance.samples import Order
 from cqrs_ddd_persistence_sqlalchemy import (
+    ExactDecimal,
     SQLAlchemyBackgroundJobRepository,
     SQLAlchemyEventStore,
     SQLAlchemyIdempotencyStore,
@@ -36,6 +40,8 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyProjectionStorage,
     SQLAlchemyReadModel,
     SQLAlchemyRepository,
+    SQLAlchemySagaRepository,
+    SQLAlchemySnapshotStore,
     SQLAlchemyUndoTokenRepository,
     SQLAlchemyUnitOfWork,
     create_schema,
@@ -129,12 +135,31 @@ class TestSQLAlchemyEventStore(EventStoreConformance):
         return event_store
 
 
+@pytest.mark.parametrize(
+    "sql", ["sqlite_url", "postgres_url", "postgres_psycopg_url"], indirect=True
+)
+class TestSQLAlchemyTaggedEventStore(TaggedEventStoreConformance):
+    @pytest.fixture
+    async def event_store(self, sql: Sql) -> SQLAlchemyEventStore:
+        event_store = SQLAlchemyEventStore(session_factory=sql.session_factory)
+        await create_schema(sql.engine, event_store)
+        return event_store
+
+
 class TestSQLAlchemyBackgroundJobRepository(BackgroundJobRepositoryConformance):
     @pytest.fixture
     async def jobs(self, sql: Sql) -> SQLAlchemyBackgroundJobRepository:
         jobs = SQLAlchemyBackgroundJobRepository(sql.session_factory)
         await create_schema(sql.engine, jobs)
         return jobs
+
+
+class TestSQLAlchemySagaRepository(SagaRepositoryConformance):
+    @pytest.fixture
+    async def sagas(self, sql: Sql) -> SQLAlchemySagaRepository:
+        sagas = SQLAlchemySagaRepository(sql.session_factory)
+        await create_schema(sql.engine, sagas)
+        return sagas
 
 
 class TestSQLAlchemyUndoTokenRepository(UndoTokenRepositoryConformance):
@@ -162,13 +187,27 @@ TOTALS = Table(
     Column("amount", BigInteger(), nullable=False, default=0),
     Index("totals_by_orders", "orders"),
 )
+SPENDING = Table(
+    "spending",
+    MetaData(),
+    Column("id", text_type(key=True), primary_key=True),
+    Column("spent", ExactDecimal()),
+)
 PROFILES = document_table("profiles")
+
+
+class TestSQLAlchemySnapshotStore(SnapshotStoreConformance):
+    @pytest.fixture
+    async def snapshots(self, sql: Sql) -> SQLAlchemySnapshotStore:
+        store = SQLAlchemySnapshotStore(sql.session_factory)
+        await create_schema(sql.engine, store)
+        return store
 
 
 class TestSQLAlchemyReadModel(ReadModelConformance):
     @pytest.fixture
     def read_model(self, sql: Sql) -> SQLAlchemyReadModel:
-        return SQLAlchemyReadModel(sql.session_factory, TOTALS, PROFILES)
+        return SQLAlchemyReadModel(sql.session_factory, TOTALS, SPENDING, PROFILES)
 
     @pytest.fixture
     def read_live(self, sql: Sql) -> Reader:
@@ -177,7 +216,8 @@ class TestSQLAlchemyReadModel(ReadModelConformance):
                 if collection == "profiles":
                     documents = await connection.execute(select(PROFILES))
                     return {row.key: row.document for row in documents}
-                rows = (await connection.execute(select(TOTALS))).mappings()
+                table = TOTALS if collection == "totals" else SPENDING
+                rows = (await connection.execute(select(table))).mappings()
                 return {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
 
         return read_live

@@ -2,7 +2,6 @@
 # ruff: noqa: PT012 - a unit of work is one step
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -12,15 +11,17 @@ from cqrs_ddd_advanced_core import (
     EventSourcedRepository,
     EventUpcaster,
     EveryNEventsStrategy,
-    ISnapshotStore,
-    Snapshot,
     UpcasterRegistry,
 )
 from cqrs_ddd_core import (
     AggregateRoot,
+    Command,
     ConcurrencyError,
     DomainEvent,
+    EventStorePersistenceMiddleware,
     HandlerRegistry,
+    Mediator,
+    MiddlewareRegistry,
     StreamId,
     repository,
 )
@@ -63,6 +64,11 @@ class Cents(EventUpcaster):
     def upcast(self, payload: dict[str, int]) -> dict[str, int]:
         payload["cents"] = payload.pop("euros") * 100
         return payload
+
+
+class Sell(Command[None]):
+    steps: tuple[int, ...]
+    writes_each: bool
 
 
 class World:
@@ -122,6 +128,30 @@ async def test_both_kinds_commit_together_or_not_at_all(world: World) -> None:
     assert len((await world.store.read_feed()).events) == 4
 
 
+@pytest.mark.parametrize("writes_each", [False, True])
+async def test_a_record_of_all_events_beside_it_has_none_twice(
+    world: World, writes_each: bool
+) -> None:
+    async def sell(command: Sell, uow: ShopUnitOfWork) -> None:
+        till = await world.tills.get("t-1") or Till(id="t-1")
+        await world.tills.add(till)
+        for cents in command.steps:
+            till.record(Sold(cents=cents))
+            if command.writes_each:
+                await uow.flush()
+        till.record(Sold(cents=100))
+
+    registry = HandlerRegistry()
+    registry.register_command_handler(Sell, sell)
+    record = MiddlewareRegistry([EventStorePersistenceMiddleware(world.store)])
+    mediator = Mediator(registry, world.uow, middleware_registry=record)
+    for _ in range(2):
+        await mediator.send(Sell(steps=(1, 2), writes_each=writes_each))
+    events = (await world.store.read_feed()).events
+    assert [event.version for event in events] == list(range(1, 7))
+    assert (await world.tills.require("t-1")).total == 206
+
+
 async def test_snapshots_are_kept_and_used(world: World) -> None:
     await world.sell(1, 2)
     assert await world.snapshots.get_latest_snapshot(STREAM) is None
@@ -158,30 +188,3 @@ async def test_the_mediator_finds_the_class_by_the_stream(world: World) -> None:
     till.record(Sold(cents=2))
     await mediator.save(till)
     assert (await mediator.load("t-1", from_version=0)).total == 3
-
-
-async def test_the_snapshot_store_keeps_the_latest_of_each_stream(world: World) -> None:
-    store: ISnapshotStore = world.snapshots
-    first = Snapshot(
-        stream=STREAM,
-        version=3,
-        event_id="e-3",
-        schema="1",
-        payload=bytes(range(256)),
-        taken_at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
-    )
-    other = replace(first, stream=StreamId("Till", "t-1", "tenant"), version=9)
-    await store.save_snapshot(first)
-    await store.save_snapshot(other)
-    assert await store.get_latest_snapshot(STREAM) == first
-    second = replace(first, version=5, payload=b"")
-    async with world.uow() as uow:
-        await store.save_snapshot(second, uow)
-        assert await store.get_latest_snapshot(STREAM) == second
-        await uow.rollback()
-    assert await store.get_latest_snapshot(STREAM) == first
-    await store.save_snapshot(second)
-    assert await store.get_latest_snapshot(STREAM) == second
-    await store.delete_snapshot(STREAM)
-    assert await store.get_latest_snapshot(STREAM) is None
-    assert await store.get_latest_snapshot(other.stream) == other

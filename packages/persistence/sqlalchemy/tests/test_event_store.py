@@ -55,7 +55,7 @@ async def test_two_stores_with_names_of_their_own_share_a_transaction(sql: Sql) 
 async def test_all_its_tables_go_to_alembic(sql: Sql) -> None:
     store = SQLAlchemyEventStore(sql.session_factory)
     names = set(metadata_of(store).tables)
-    assert names == {"events", "events_pending", "events_feed", "events_head"}
+    assert names == {"events", "events_pending", "events_feed", "events_head", "events_tags"}
 
 
 async def test_an_aggregate_and_its_events_commit_in_one_statement(postgres_sql: Sql) -> None:

@@ -20,9 +20,9 @@ from sqlalchemy import delete
 from cqrs_ddd_core import (
     ConcurrencyError,
     ExpectedVersion,
-    IEventStore,
     InMemoryEventStore,
     InMemoryUnitOfWork,
+    ITaggedEventStore,
     StoredEvent,
     StreamAppend,
     StreamId,
@@ -71,7 +71,7 @@ class Model:
 class World:
     """A store under test."""
 
-    store: IEventStore
+    store: ITaggedEventStore
     uow: Callable[[], UnitOfWork]
     empty: Callable[[], Any]
     runner: asyncio.Runner
@@ -246,9 +246,10 @@ def events(stream: StreamId, ids: list[str]) -> list[StoredEvent]:
     ]
 
 
-def check(world: World, examples: int) -> None:
+def check(machine: type[RuleBasedStateMachine], world: World, examples: int) -> None:
+    """Run ``machine``, a state machine with a ``world``, on ``world``."""
     run_state_machine_as_test(
-        type("Machine", (Machine,), {"world": world}),
+        type(machine.__name__, (machine,), {"world": world}),
         settings=settings(
             max_examples=examples * FACTOR,
             stateful_step_count=15,
@@ -259,7 +260,7 @@ def check(world: World, examples: int) -> None:
     )
 
 
-def test_in_memory() -> None:
+def check_in_memory(machine: type[RuleBasedStateMachine], examples: int) -> None:
     with asyncio.Runner() as runner:
         world = World(InMemoryEventStore(), InMemoryUnitOfWork, lambda: None, runner)
 
@@ -267,12 +268,10 @@ def test_in_memory() -> None:
             world.store = InMemoryEventStore()
 
         world.empty = empty
-        check(world, examples=60)
+        check(machine, world, examples)
 
 
-@pytest.mark.parametrize("database", DATABASES)
-def test_on_a_database(database: str, request: pytest.FixtureRequest) -> None:
-    url = request.getfixturevalue(database)
+def check_on_a_database(machine: type[RuleBasedStateMachine], url: str, examples: int) -> None:
     with asyncio.Runner() as runner:
         opening = opened(url)
         sql = runner.run(opening.__aenter__())
@@ -286,6 +285,15 @@ def test_on_a_database(database: str, request: pytest.FixtureRequest) -> None:
 
         try:
             world = World(store, lambda: SQLAlchemyUnitOfWork(sql.session_factory), empty, runner)
-            check(world, examples=8)
+            check(machine, world, examples)
         finally:
             runner.run(opening.__aexit__(None, None, None))
+
+
+def test_in_memory() -> None:
+    check_in_memory(Machine, examples=60)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_on_a_database(database: str, request: pytest.FixtureRequest) -> None:
+    check_on_a_database(Machine, request.getfixturevalue(database), examples=8)

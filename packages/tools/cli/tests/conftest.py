@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cqrs_ddd_advanced_core.background_jobs import InMemoryBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import InMemorySagaRepository
 from cqrs_ddd_cli.main import app
 from cqrs_ddd_core import (
     InMemoryInboxStorage,
@@ -26,6 +27,7 @@ from cqrs_ddd_persistence_sqlalchemy import (
     SQLAlchemyBackgroundJobRepository,
     SQLAlchemyInboxStorage,
     SQLAlchemyOutboxStorage,
+    SQLAlchemySagaRepository,
     create_engine,
     create_schema,
     create_session_factory,
@@ -129,9 +131,10 @@ def sql_shop(url: str) -> Shop:
         inbox = SQLAlchemyInboxStorage(session_factory)
         jobs = SQLAlchemyBackgroundJobRepository(session_factory)
         timers = SQLAlchemyBackgroundJobRepository(session_factory, table="timers")
+        sagas = SQLAlchemySagaRepository(session_factory)
         if new:
-            await create_schema(engine, outbox, inbox, jobs, timers)
-        yield SimpleNamespace(outbox=outbox, inbox=inbox, jobs=jobs, timers=timers)
+            await create_schema(engine, outbox, inbox, jobs, timers, sagas)
+        yield SimpleNamespace(outbox=outbox, inbox=inbox, jobs=jobs, timers=timers, sagas=sagas)
         await engine.dispose()
 
     async def make_tables() -> None:
@@ -149,6 +152,7 @@ def memory_shop(module: ModuleType) -> Shop:
         inbox=InMemoryInboxStorage(),
         jobs=InMemoryBackgroundJobRepository(),
         timers=InMemoryBackgroundJobRepository(),
+        sagas=InMemorySagaRepository(),
     )
 
     @asynccontextmanager

@@ -157,9 +157,14 @@ class TestDeadLetters:
             (["--key", "Order/2", "--key", "Order/1"], ["m-1", "m-4"]),
             (["--type", PLACED, "--key", "Order/1"], ["m-1"]),
             (["--type", SHIPPED], []),
+            (["--error", "[orders] refused"], ["m-1", "m-4"]),
+            (["--error", "Timeout"], []),
+            (["--error", "refused", "--key", "Order/2"], ["m-4"]),
+            (["--newer-than", "1h"], ["m-1", "m-4"]),
+            (["--older-than", "1h"], []),
         ],
     )
-    def test_it_narrows_by_key_and_type(
+    def test_it_narrows_by_key_type_age_and_error(
         self, troubled: Shop, arguments: list[str], ids: list[str]
     ) -> None:
         listed = data_of(troubled, "outbox", "dead-letters", *arguments)
@@ -179,6 +184,7 @@ class TestRedrive:
             (["m-1", "m-4"], ["m-1", "m-2", "m-3", "m-4"]),
             (["--key", "Order/2"], ["m-4"]),
             (["--type", PLACED, "--key", "Order/1"], ["m-1", "m-2", "m-3"]),
+            (["--error", "refused", "--key", "Order/2", "--newer-than", "1h"], ["m-4"]),
             (["--all", "--yes"], ["m-1", "m-2", "m-3", "m-4"]),
         ],
     )
@@ -221,6 +227,8 @@ class TestRedrive:
             (["m-1", "--all"], "Choose in one way"),
             (["--all", "--key", "Order/1"], "Choose in one way"),
             (["m-1", "--type", PLACED], "Choose in one way"),
+            (["m-1", "--error", "refused"], "Choose in one way"),
+            (["--all", "--older-than", "1h"], "Choose in one way"),
         ],
     )
     def test_it_wants_one_way_to_choose(
@@ -236,6 +244,22 @@ class TestRedrive:
         assert "Redriven: 0." in result.stdout
 
 
+class TestMany:
+    def test_more_than_a_page_of_letters_are_listed_redriven_and_discarded(
+        self, sqlite_shop: Shop
+    ) -> None:
+        sqlite_shop.saves(*((f"m-{n}", PLACED, f"Order/{n}") for n in range(1100)))
+        sqlite_shop.relays(away_for=[f"Order/{n}" for n in range(1100)])
+        listed = data_of(sqlite_shop, "outbox", "dead-letters", "--limit", "2")
+        assert [letter["message_id"] for letter in listed["dead_letters"]] == ["m-0", "m-1"]
+        assert listed["total"] == 1100
+        keys = [part for n in range(550, 1100) for part in ("--key", f"Order/{n}")]
+        redriven = data_of(sqlite_shop, "outbox", "redrive", *keys)
+        assert redriven == {"redriven": 550, "missing": []}
+        discarded = data_of(sqlite_shop, "outbox", "discard", "--all", "--yes")
+        assert discarded == {"discarded": 550, "missing": []}
+
+
 class TestDiscard:
     def test_what_waited_behind_goes_on_without_it(self, troubled: Shop) -> None:
         troubled.broker.delivered.clear()
@@ -245,6 +269,14 @@ class TestDiscard:
         }
         troubled.relays(away_for=["Order/2"])
         assert sorted(troubled.broker.delivered) == ["m-2", "m-3", "m-6"]
+
+    def test_it_chooses_as_redrive_does(self, troubled: Shop) -> None:
+        discarded = data_of(troubled, "outbox", "discard", "--error", "refused", "--yes")
+        assert discarded == {"discarded": 2, "missing": []}
+        assert data_of(troubled, "outbox", "status")["dead_letters"] == 0
+        nothing = troubled.run("outbox", "discard")
+        assert (nothing.exit_code, nothing.stdout) == (2, "")
+        assert "Say which dead letters" in nothing.stderr
 
     def test_it_asks_first(self, troubled: Shop) -> None:
         result = troubled.run("outbox", "discard", "m-1")

@@ -1,12 +1,13 @@
 """``cqrs-ddd worker run`` in a real process."""
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cqrs_ddd_cli.main import app
 
@@ -45,9 +46,9 @@ def shop() -> None:
     Path("background_shop.py").write_text(SHOP, encoding="utf-8")
 
 
-def start(reference: str) -> "subprocess.Popen[str]":
+def start(reference: str, *options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "cqrs_ddd_cli", "worker", "run", reference],
+        [sys.executable, "-m", "cqrs_ddd_cli", "worker", "run", reference, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -89,3 +90,33 @@ def test_what_is_no_worker_is_refused() -> None:
     result = CliRunner().invoke(app, ["worker", "run", "json:__name__"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "gives a str, but a Worker or a part of one is needed" in result.stderr
+
+
+def test_its_health_is_seen_from_outside_until_it_ends() -> None:
+    def health(*options: str) -> Result:
+        return CliRunner().invoke(app, ["worker", "health", "health.json", *options])
+
+    with start("background_shop:worker", "--health-file", "health.json") as child:
+        assert child.stdout is not None
+        said = child.stdout.readline().strip()
+        well, reported = health("--live"), health("--live", "--json")
+        child.kill()
+    assert (said, well.exit_code, well.stdout) == ("ready", 0, "Well: relay.\n"), well.stderr
+    report = json.loads(reported.stdout)
+    assert (report["problem"], report["pid"]) == (None, child.pid)
+    left = health("--max-age", "0s")
+    assert (left.exit_code, left.stdout) == (1, "")
+    assert "the worker was killed, or hangs" in left.stderr
+
+
+def test_there_is_no_health_without_a_worker() -> None:
+    result = CliRunner().invoke(app, ["worker", "health", "health.json"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "There is no health file health.json" in result.stderr
+
+
+def test_a_health_file_in_no_folder_is_said_before_anything_runs() -> None:
+    with start("background_shop:worker", "--health-file", "nowhere/health.json") as child:
+        said, log = child.communicate()
+    assert (child.returncode, said) == (1, "")
+    assert "Name one in a folder that exists" in log

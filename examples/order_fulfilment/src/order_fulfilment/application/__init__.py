@@ -1,6 +1,6 @@
 """What the shop can be asked to do, and how it does it."""
 
-from order_fulfilment.application.application import Application, build_application
+from order_fulfilment.application.application import Application, Stores, build_application
 from order_fulfilment.application.event_handlers import Notifications
 from order_fulfilment.application.importing import InvoiceFile, Row, import_file
 from order_fulfilment.application.queries import (
@@ -10,11 +10,14 @@ from order_fulfilment.application.queries import (
     ListRejects,
     SalesReport,
 )
-from order_fulfilment.application.read_side import FileImport, Refund, RejectedRow, SalesLine
+from order_fulfilment.application.records import FileImport, OpenCancellation, Refund, RejectedRow
 from order_fulfilment.application.repositories import ShopRepositories
+from order_fulfilment.application.sales import SALES, Figures
 
 __all__ = [
+    "SALES",
     "Application",
+    "Figures",
     "FileImport",
     "GetImport",
     "GetSalesReport",
@@ -22,12 +25,13 @@ __all__ = [
     "InvoiceFile",
     "ListRejects",
     "Notifications",
+    "OpenCancellation",
     "Refund",
     "RejectedRow",
     "Row",
-    "SalesLine",
     "SalesReport",
     "ShopRepositories",
+    "Stores",
     "build_application",
     "import_file",
 ]

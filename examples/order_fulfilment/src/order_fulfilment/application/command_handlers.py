@@ -9,9 +9,9 @@ from order_fulfilment.application.commands import (
     RecordCancellation,
     RecordOrder,
 )
-from order_fulfilment.application.read_side import FileImport, RejectedRow
+from order_fulfilment.application.records import FileImport, OpenCancellation, RejectedRow
 from order_fulfilment.application.repositories import ShopRepositories
-from order_fulfilment.application.specifications import open_cancellations, orders_of
+from order_fulfilment.application.specifications import of_customers, opened_since
 from order_fulfilment.domain import Cancellation, Invoice, LineRefusedError, Order, match
 
 AnInvoice = TypeVar("AnInvoice", bound=Invoice)
@@ -19,38 +19,44 @@ AnInvoice = TypeVar("AnInvoice", bound=Invoice)
 
 async def record_order(command: RecordOrder, uow: ShopRepositories) -> list[LineRefusedError]:
     """Place an order, or extend the one that has this number."""
-    return await _record(command, uow.orders, Order)
+    _, refused = await _enter(command, uow.orders, Order)
+    return refused
 
 
 async def record_cancellation(
     command: RecordCancellation, uow: ShopRepositories
 ) -> list[LineRefusedError]:
     """Enter a cancellation; which order it belongs to is found out later."""
-    return await _record(command, uow.cancellations, Cancellation)
+    entered, refused = await _enter(command, uow.cancellations, Cancellation)
+    if entered.is_open and await uow.open_cancellations.get(entered.id) is None:
+        await uow.open_cancellations.add(OpenCancellation.of(entered))
+    return refused
 
 
-async def _record(
+async def _enter(
     command: RecordOrder | RecordCancellation,
     invoices: IRepository[AnInvoice, str],
     kind: type[AnInvoice],
-) -> list[LineRefusedError]:
+) -> tuple[AnInvoice, list[LineRefusedError]]:
     invoice = await invoices.get(command.number)
     if invoice is None:
         invoice = kind.open(command.number, command.lines[0].at)
-    refused = invoice.record(command.customer_id, command.lines)
+    refused = invoice.enter(command.customer_id, command.lines)
     if invoice.lines:
         await invoices.add(invoice)
-    return refused
+    return invoice, refused
 
 
 async def match_cancellations(command: MatchCancellations, uow: ShopRepositories) -> int:
     """Find orders for the open cancellations of these customers."""
-    found = await uow.cancellations.search(open_cancellations(command.customer_ids, command.since))
-    cancellations = sorted(await found, key=lambda item: (item.opened_at, item.id))
-    if not cancellations:
+    which = opened_since(command.customer_ids, command.since)
+    waiting = await (await uow.open_cancellations.search(which))
+    if not waiting:
         return 0
-    customers = {item.customer_id for item in cancellations if item.customer_id is not None}
-    orders = await (await uow.orders.search(orders_of(customers)))
+    cancellations = await uow.cancellations.list_all([item.id for item in waiting])
+    cancellations.sort(key=lambda item: (item.opened_at, item.id))
+    customers = {item.customer_id for item in waiting}
+    orders = await (await uow.orders.search(of_customers(customers)))
     return sum(match(cancellation, orders) for cancellation in cancellations)
 
 

@@ -1,16 +1,14 @@
 """What follows from events, in each phase."""
 
 from cqrs_ddd_core import EventHandler
-from order_fulfilment.application.read_side import Refund, SalesLine
+from order_fulfilment.application.records import Refund
 from order_fulfilment.application.repositories import ShopRepositories
-from order_fulfilment.domain import CancellationRecorded, LinesRecorded, OrderPlaced
+from order_fulfilment.domain import CancellationMatched, CancellationRecorded, OrderPlaced
 
 
-async def add_sales_lines(event: LinesRecorded, uow: ShopRepositories) -> None:
-    """IN_TRANSACTION: bring the read side up to date, in the commit that makes the event true."""
-    invoice = event.aggregate_id or ""
-    for line in event.lines:
-        await uow.sales_lines.add(SalesLine.of(invoice, event.kind, line))
+async def close_cancellation(event: CancellationMatched, uow: ShopRepositories) -> None:
+    """IN_TRANSACTION: its order is found; nobody looks for it again, from this commit on."""
+    await uow.open_cancellations.delete(event.aggregate_id or "")
 
 
 class Notifications(EventHandler[OrderPlaced]):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from cqrs_ddd_core import Query, ValueObject
-from order_fulfilment.application.read_side import RejectedRow
+from order_fulfilment.application.records import RejectedRow
 
 
 class ImportStatus(ValueObject):

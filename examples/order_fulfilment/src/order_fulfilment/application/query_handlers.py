@@ -1,9 +1,6 @@
-"""How questions are answered: the database adds up, nothing is loaded."""
+"""How questions are answered; the report's figures have been worked out before."""
 
-from decimal import Decimal
-from typing import Any, cast
-
-from cqrs_ddd_core import QueryOptions
+from cqrs_ddd_core import QueryHandler, QueryOptions, QueryResponse
 from order_fulfilment.application.queries import (
     GetImport,
     GetSalesReport,
@@ -12,13 +9,18 @@ from order_fulfilment.application.queries import (
     SalesReport,
     TopProduct,
 )
-from order_fulfilment.application.read_side import RejectedRow
+from order_fulfilment.application.records import RejectedRow
 from order_fulfilment.application.repositories import ShopRepositories
-from order_fulfilment.application.specifications import of_file, of_kind
+from order_fulfilment.application.sales import (
+    COUNTRY,
+    MONTH,
+    PRODUCT,
+    REJECTED,
+    Figures,
+    ReadSales,
+)
+from order_fulfilment.application.specifications import of_file
 from order_fulfilment.domain import LineKind
-
-_AMOUNT = QueryOptions().with_aggregation("amount", "sum", key="amount")
-_UNITS = QueryOptions().with_aggregation("quantity", "sum", key="units")
 
 
 async def get_import(query: GetImport, uow: ShopRepositories) -> ImportStatus:
@@ -35,54 +37,39 @@ async def list_rejects(query: ListRejects, uow: ShopRepositories) -> list[Reject
     return await (await uow.rejected_rows.search(options))
 
 
-async def get_sales_report(query: GetSalesReport, uow: ShopRepositories) -> SalesReport:
-    """Answer from the read side alone."""
-    gross = await _amount(uow, LineKind.SALE)
-    refunds = await _amount(uow, LineKind.CANCELLATION)
-    top = (
-        _AMOUNT.with_grouping("stock_code")
-        .with_aggregation("description", "max", key="description")
-        .with_ordering("-amount", "stock_code")
-        .with_limit(query.top)
-    )
-    return SalesReport(
-        orders=await _invoices(uow, LineKind.SALE),
-        cancellations=await _invoices(uow, LineKind.CANCELLATION),
-        rows_accepted=await (await uow.sales_lines.search()).total_count(),
-        rows_rejected=await (await uow.rejected_rows.search()).total_count(),
-        gross_revenue=gross,
-        refunds=refunds,
-        net_revenue=gross + refunds,
-        revenue_by_country=await _by(uow, "country", _AMOUNT, "amount"),
-        revenue_by_month=await _by(uow, "month", _AMOUNT, "amount"),
-        top_products=[
-            TopProduct(
-                stock_code=row["stock_code"],
-                description=row["description"],
-                net_revenue=row["amount"],
+class SalesReportHandler(QueryHandler[SalesReport]):
+    """Answers from the projection alone."""
+
+    def __init__(self, read_sales: ReadSales) -> None:
+        self._read_sales = read_sales
+
+    async def handle(self, query: GetSalesReport, /) -> QueryResponse[SalesReport]:
+        """Put the figures together."""
+        figures = await self._read_sales()
+        sales, returns, rejected = (
+            figures.get((kind, ""), Figures())
+            for kind in (LineKind.SALE, LineKind.CANCELLATION, REJECTED)
+        )
+        countries, months, products = (
+            {name: row for (of, name), row in sorted(figures.items()) if of == kind}
+            for kind in (COUNTRY, MONTH, PRODUCT)
+        )
+        top = sorted(products.items(), key=lambda item: (-item[1].amount, item[0]))[: query.top]
+        return QueryResponse(
+            SalesReport(
+                orders=sales.invoices,
+                cancellations=returns.invoices,
+                rows_accepted=sales.lines + returns.lines,
+                rows_rejected=rejected.lines,
+                gross_revenue=sales.amount,
+                refunds=returns.amount,
+                net_revenue=sales.amount + returns.amount,
+                revenue_by_country={name: row.amount for name, row in countries.items()},
+                revenue_by_month={name: row.amount for name, row in months.items()},
+                top_products=[
+                    TopProduct(stock_code=code, description=row.description, net_revenue=row.amount)
+                    for code, row in top
+                ],
+                stock_movements={code: row.units for code, row in products.items()},
             )
-            for row in await _rows(uow, top)
-        ],
-        stock_movements=await _by(uow, "stock_code", _UNITS, "units"),
-    )
-
-
-async def _amount(uow: ShopRepositories, kind: LineKind) -> Decimal:
-    result = await uow.sales_lines.search(_AMOUNT.with_specification(of_kind(kind)))
-    return (await result.aggregations())["amount"] or Decimal(0)
-
-
-async def _invoices(uow: ShopRepositories, kind: LineKind) -> int:
-    options = QueryOptions(of_kind(kind)).with_grouping("invoice")
-    return await (await uow.sales_lines.search(options)).total_count()
-
-
-async def _by(uow: ShopRepositories, field: str, figure: QueryOptions, key: str) -> dict[str, Any]:
-    options = figure.with_grouping(field).with_ordering(field)
-    return {row[field]: row[key] for row in await _rows(uow, options)}
-
-
-async def _rows(uow: ShopRepositories, options: QueryOptions) -> list[dict[str, Any]]:
-    """Return groups: with a grouping, a search gives dicts."""
-    found: Any = await (await uow.sales_lines.search(options))
-    return cast("list[dict[str, Any]]", found)
+        )

@@ -4,12 +4,6 @@ from collections.abc import Collection
 from datetime import datetime
 
 from cqrs_ddd_specifications import Specification, SpecificationBuilder
-from order_fulfilment.domain import LineKind
-
-
-def of_kind(kind: LineKind) -> Specification:
-    """Sales lines that are sales, or those that are cancellations."""
-    return SpecificationBuilder().where("kind", "=", kind).build()
 
 
 def of_file(file: str) -> Specification:
@@ -17,17 +11,13 @@ def of_file(file: str) -> Specification:
     return SpecificationBuilder().where("file", "=", file).build()
 
 
-def orders_of(customers: Collection[int]) -> Specification:
-    """Orders of these customers."""
+def of_customers(customers: Collection[int]) -> Specification:
+    """Whatever belongs to these customers."""
     return SpecificationBuilder().where("customer_id", "in", sorted(customers)).build()
 
 
-def open_cancellations(customers: Collection[int], since: datetime) -> Specification:
-    """Cancellations of these customers, not older than ``since``, whose order is not known."""
+def opened_since(customers: Collection[int], since: datetime) -> Specification:
+    """What belongs to these customers and was not opened before ``since``."""
     return (
-        SpecificationBuilder()
-        .add(orders_of(customers))
-        .where("order_id", "is_null")
-        .where("opened_at", ">=", since)
-        .build()
+        SpecificationBuilder().add(of_customers(customers)).where("opened_at", ">=", since).build()
     )

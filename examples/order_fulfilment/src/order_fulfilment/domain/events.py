@@ -1,5 +1,6 @@
 """What happened in the shop."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from cqrs_ddd_core import DomainEvent
@@ -12,6 +13,7 @@ class LinesRecorded(DomainEvent):
     kind: ClassVar[LineKind]
 
     customer_id: int | None
+    opened_at: datetime
     lines: tuple[Line, ...]
 
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from cqrs_ddd_core import AggregateRoot
+from cqrs_ddd_advanced_core import EventSourcedAggregate
 from order_fulfilment.domain.errors import (
     LineRefusedError,
     NegativePriceError,
@@ -26,7 +26,7 @@ from order_fulfilment.domain.events import (
 from order_fulfilment.domain.line import Line
 
 
-class Invoice(AggregateRoot[str]):
+class Invoice(EventSourcedAggregate[str]):
     """What orders and cancellations have in common: lines that make sense.
 
     The customer is the first one named; many are never known.
@@ -41,7 +41,7 @@ class Invoice(AggregateRoot[str]):
         """Begin an invoice; it has no lines yet."""
         return cls(id=number, opened_at=at)
 
-    def record(self, customer_id: int | None, lines: Iterable[Line]) -> list[LineRefusedError]:
+    def enter(self, customer_id: int | None, lines: Iterable[Line]) -> list[LineRefusedError]:
         """Take the lines that make sense, once each, and return why the others do not."""
         known = {line.key for line in self.lines}
         taken: list[Line] = []
@@ -54,11 +54,15 @@ class Invoice(AggregateRoot[str]):
             else:
                 taken += () if line.key in known else (line,)
         if taken:
-            if self.customer_id is None:
-                self.customer_id = customer_id
-            self.add_event(self._recorded(tuple(taken)))
-            self.lines = (*self.lines, *taken)
+            customer = customer_id if self.customer_id is None else self.customer_id
+            told = self._event_type()
+            self.record(told(customer_id=customer, opened_at=self.opened_at, lines=tuple(taken)))
         return refused
+
+    def apply_lines_recorded(self, event: LinesRecorded) -> None:
+        """Take lines in, now or in a replay."""
+        self.customer_id, self.opened_at = event.customer_id, event.opened_at
+        self.lines = (*self.lines, *event.lines)
 
     def _check(self, line: Line) -> None:
         if line.unit_price < 0:
@@ -72,8 +76,8 @@ class Invoice(AggregateRoot[str]):
         """Refuse a line that moves goods the wrong way."""
 
     @abstractmethod
-    def _recorded(self, lines: tuple[Line, ...]) -> LinesRecorded:
-        """Return the event that tells of these lines."""
+    def _event_type(self) -> type[LinesRecorded]:
+        """Return the event that tells of further lines."""
 
 
 class Order(Invoice):
@@ -99,15 +103,22 @@ class Order(Invoice):
         if line.quantity <= 0:
             raise WrongSignError(line, "an order hands goods out")
 
-    def _recorded(self, lines: tuple[Line, ...]) -> LinesRecorded:
-        event_class = OrderExtended if self.lines else OrderPlaced
-        return event_class(customer_id=self.customer_id, lines=lines)
+    def _event_type(self) -> type[LinesRecorded]:
+        return OrderExtended if self.lines else OrderPlaced
 
 
 class Cancellation(Invoice):
-    """Goods that came back, and the order they came from where that is known."""
+    """Goods that came back, and the order they came from where that is known.
+
+    All of its state follows from its events, so it can be kept as a row or as its events.
+    """
 
     order_id: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its order is to be found: that of a customer who is known."""
+        return bool(self.lines) and self.customer_id is not None and self.order_id is None
 
     def refer_to(self, order: Order) -> None:
         """Say which order this one undoes a part of.
@@ -116,15 +127,18 @@ class Cancellation(Invoice):
             NotSoldError: it cannot be this order.
         """
         order.take_back(self)
-        self.order_id = order.id
-        self.add_event(CancellationMatched(order_id=order.id))
+        self.record(CancellationMatched(order_id=order.id))
+
+    def apply_cancellation_matched(self, event: CancellationMatched) -> None:
+        """Refer to the order, now or in a replay."""
+        self.order_id = event.order_id
 
     def _check_quantity(self, line: Line) -> None:
         if line.quantity >= 0:
             raise WrongSignError(line, "a cancellation takes goods back")
 
-    def _recorded(self, lines: tuple[Line, ...]) -> LinesRecorded:
-        return CancellationRecorded(customer_id=self.customer_id, lines=lines)
+    def _event_type(self) -> type[LinesRecorded]:
+        return CancellationRecorded
 
 
 def units_of(lines: Iterable[Line]) -> dict[str, int]:

@@ -3,22 +3,15 @@
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any
 
-from sqlalchemy import URL, Index, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from cqrs_ddd_core import CQRSDDDError, repository
-from cqrs_ddd_persistence_sqlalchemy import (
-    AggregateMapping,
-    SQLAlchemyInboxStorage,
-    SQLAlchemyOutboxStorage,
-    SQLAlchemyUnitOfWork,
-    create_engine,
-    create_schema,
-    create_session_factory,
-)
-from order_fulfilment.application import Application, ShopRepositories, build_application
-from order_fulfilment.domain import Order
+from cqrs_ddd_core import CQRSDDDError
+from cqrs_ddd_persistence_sqlalchemy import create_engine
+from order_fulfilment.application import Application, build_application
+from order_fulfilment.infrastructure.stores import open_stores
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -33,19 +26,16 @@ class DatabaseUnreachableError(CQRSDDDError):
     """The database cannot be used."""
 
 
-_ORDERS = AggregateMapping(Order)
-Index("orders_by_customer", _ORDERS.table.c.customer_id)
-
-
-class ShopUnitOfWork(ShopRepositories, SQLAlchemyUnitOfWork):
-    """One transaction of the shop on SQLite, PostgreSQL, MariaDB or MySQL."""
-
-    orders = repository(Order, mapping=_ORDERS)
-
-
 @asynccontextmanager
-async def open_shop(url: str) -> AsyncGenerator[Application]:
+async def open_shop(
+    url: str, *, event_sourced: bool = False, **options: Any
+) -> AsyncGenerator[Application]:
     """Open the database at ``url``, make its tables if need be, and yield the shop on it.
+
+    Args:
+        url: as a user types it.
+        event_sourced: whether cancellations are kept as their events, not as rows.
+        **options: of ``build_application``.
 
     Raises:
         DatabaseUnreachableError: that did not work.
@@ -55,16 +45,9 @@ async def open_shop(url: str) -> AsyncGenerator[Application]:
         _check_sqlite(make_url(target))
         engine = create_engine(target)
     try:
-        session_factory = create_session_factory(engine)
-        outbox = SQLAlchemyOutboxStorage(session_factory)
-        inbox = SQLAlchemyInboxStorage(session_factory)
         with _unreachable(target):
-            await create_schema(engine, ShopUnitOfWork, outbox, inbox)
-        shop = build_application(lambda: ShopUnitOfWork(session_factory), outbox, inbox)
-        try:
-            yield shop
-        finally:
-            await shop.outbox.stop()
+            stores = await open_stores(engine, event_sourced=event_sourced)
+        yield await build_application(stores, **options)
     finally:
         await engine.dispose()
 

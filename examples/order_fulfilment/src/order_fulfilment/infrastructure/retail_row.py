@@ -17,6 +17,7 @@ COLUMNS = (
 _INVOICE = re.compile(r"([Cc]?)([0-9]{1,20})(?:\.0)?")
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:\.0+)?")
 _PRICE = re.compile(r"[+-]?[0-9]{1,9}(?:\.[0-9]{0,6})?")
+_LONGEST = 255  # characters; figures are kept under this name
 _YEARS = range(1900, 2200)
 
 
@@ -57,6 +58,8 @@ def _text(values: Mapping[str, str], column: str) -> str:
     text = values[column]
     if not text or "\0" in text:
         raise RowError(f"{column} is {'not readable' if text else 'missing'}")
+    if len(text) > _LONGEST:
+        raise RowError(f"{column} has more than {_LONGEST} characters")
     return text
 
 

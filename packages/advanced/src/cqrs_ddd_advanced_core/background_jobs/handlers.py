@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from cqrs_ddd_advanced_core.background_jobs.errors import InvalidJobError
 from cqrs_ddd_advanced_core.background_jobs.running import RunningJob
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 RunJob = Callable[[RunningJob], Awaitable[Any]]
 

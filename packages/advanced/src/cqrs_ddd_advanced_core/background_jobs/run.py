@@ -24,9 +24,9 @@ from cqrs_ddd_advanced_core.background_jobs.running import (
     released,
 )
 from cqrs_ddd_core.cqrs.context import with_correlation_context
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.primitives.clock import current_clock
 from cqrs_ddd_core.primitives.error_text import described
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
 

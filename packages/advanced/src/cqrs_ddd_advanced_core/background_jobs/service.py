@@ -20,10 +20,10 @@ from cqrs_ddd_advanced_core.background_jobs.running import cancelled, completed,
 from cqrs_ddd_advanced_core.background_jobs.wake_up import WakeUp
 from cqrs_ddd_core.cqrs.context import get_causation_id, get_correlation_id
 from cqrs_ddd_core.cqrs.scope import current_scope
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import as_utc, utc_now
 from cqrs_ddd_core.primitives.ids import new_id
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 _RACES = 5  # of callers that ask for the same unique job in the same moment
 _LONGEST_NAME = 255

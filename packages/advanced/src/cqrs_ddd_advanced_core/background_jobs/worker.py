@@ -13,11 +13,11 @@ from cqrs_ddd_advanced_core.background_jobs.repository import IBackgroundJobRepo
 from cqrs_ddd_advanced_core.background_jobs.run import JobRun, Stop
 from cqrs_ddd_advanced_core.background_jobs.running import skipped
 from cqrs_ddd_core.cqrs.shielding import shielded
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports import Progress
 from cqrs_ddd_core.primitives.clock import current_clock, utc_now
 from cqrs_ddd_core.primitives.errors import ConfigurationError
 from cqrs_ddd_core.primitives.message_context import current_context
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 from cqrs_ddd_core.runtime.waiting import first_of
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from cqrs_ddd_advanced_core.conflict.resolver import ConflictResolutionPolicy, C
 from cqrs_ddd_advanced_core.conflict.strategies import LastWinsStrategy, State
 from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.cqrs.unit_of_work import UnitOfWork
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports.middleware import NextHandler
 from cqrs_ddd_core.primitives.errors import ConcurrencyError, ConfigurationError
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 Load = Callable[[Any, Any], Awaitable[State | None]]
 

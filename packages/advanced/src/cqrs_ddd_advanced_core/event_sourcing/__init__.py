@@ -8,6 +8,7 @@ from cqrs_ddd_advanced_core.event_sourcing.errors import (
     EventUnreadableError,
     IncompleteAggregateError,
     MissingEventHandlerError,
+    StreamGapError,
     UnknownAggregateError,
 )
 from cqrs_ddd_advanced_core.event_sourcing.mediator import EventSourcedMediator
@@ -25,6 +26,7 @@ __all__ = [
     "EventUnreadableError",
     "IncompleteAggregateError",
     "MissingEventHandlerError",
+    "StreamGapError",
     "UnknownAggregateError",
     "apply_event",
 ]

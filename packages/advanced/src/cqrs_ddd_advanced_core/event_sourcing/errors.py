@@ -50,6 +50,22 @@ class IncompleteAggregateError(EventSourcingError):
         )
 
 
+class StreamGapError(EventSourcingError):
+    """A stream lacks an event, so what follows from it cannot be told; it may be in an archive.
+
+    Attributes:
+        stream: which stream.
+        version: of the first event that is missing.
+    """
+
+    def __init__(self, stream: StreamId, version: int) -> None:
+        self.stream, self.version = stream, version
+        super().__init__(
+            f"{stream} has no event {version}, but later ones. If it was archived, read it from "
+            "the archive's store, or put its events back."
+        )
+
+
 class UnknownAggregateError(EventSourcingError):
     """Nobody knows which class stands behind a stream."""
 

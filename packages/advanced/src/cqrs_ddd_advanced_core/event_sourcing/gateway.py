@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from cqrs_ddd_advanced_core.event_sourcing.errors import EventSourcingError
+from cqrs_ddd_advanced_core.event_sourcing.errors import (
+    EventSourcingError,
+    StreamGapError,
+)
 from cqrs_ddd_advanced_core.event_sourcing.journal import Journal, journal_of
 from cqrs_ddd_advanced_core.event_sourcing.models import IModel
 from cqrs_ddd_advanced_core.event_sourcing.reader import EventReader
+from cqrs_ddd_advanced_core.event_sourcing.recording import encoded
 from cqrs_ddd_advanced_core.snapshots import (
     ISnapshotStore,
     ISnapshotStrategy,
@@ -26,14 +30,10 @@ from cqrs_ddd_core import (
     SearchSource,
     StoredEvent,
     StreamId,
-    enrich_event_metadata,
-    get_causation_id,
-    get_correlation_id,
     restore_version,
     utc_now,
 )
-from cqrs_ddd_core.cqrs.scope import current_scope
-from cqrs_ddd_core.middleware.event_store import stored_event
+from cqrs_ddd_core.middleware.event_store import note_as_kept
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ class EventSourcedGateway:
                 if known_event is not None and version == 0:
                     if event.event_id != known_event:
                         return None
+                elif event.version != (version or after_version) + 1:
+                    raise StreamGapError(stream, (version or after_version) + 1)
                 else:
                     apply(aggregate, read(event))
                 version = event.version
@@ -156,6 +158,8 @@ class EventSourcedGateway:
             if events:
                 stream = events[0].stream
                 await self._setup.event_store.append(stream, events, version, self._uow)
+                if self._uow is not None:
+                    note_as_kept(events, self._uow)
                 await self._take_snapshot(aggregate, journal, version + len(events), events[-1])
             restore_version(aggregate, version + len(events) - 1)  # the caller adds one
 
@@ -168,28 +172,12 @@ class EventSourcedGateway:
         _refuse("are not searched: read a projection of their events instead")
 
     def _stored(self, aggregate: Any, events: Sequence[Any]) -> list[StoredEvent]:
-        """Return events as the store keeps them, with the ids of the conversation."""
+        """Return events as the store keeps them, in the aggregate's stream."""
         if not events:
             return []
-        scope, stream = current_scope(), self.stream_of(aggregate.id)
-        raised: Sequence[Any] = scope.events.raised if scope is not None and scope.events else ()
-        enriched = {getattr(event, "event_id", None): event for event in raised}
-        stored: list[StoredEvent] = []
-        for recorded in events:
-            event = enriched.get(getattr(recorded, "event_id", None)) or enrich_event_metadata(
-                recorded, correlation_id=get_correlation_id(), causation_id=get_causation_id()
-            )
-            event_class = cast("type[Any]", type(event))
-            name = self._setup.event_types.name_of(event_class)
-            if not self._setup.event_types.has(name):
-                raise EventSourcingError(
-                    f"{event_class.__name__} is not among the events of {stream.aggregate_type}, "
-                    "so it could not be read again. Give the aggregate a method for it, or "
-                    "register it in the event_registry."
-                )
-            encoded = stored_event(event, self._setup.codec)
-            stored.append(replace(encoded, stream=stream, event_type=name))
-        return stored
+        setup, stream = self._setup, self.stream_of(aggregate.id)
+        stored = encoded(events, setup.event_types, setup.codec, stream.aggregate_type)
+        return [replace(event, stream=stream) for event in stored]
 
     async def _take_snapshot(
         self, aggregate: Any, journal: Journal, version: int, last: StoredEvent

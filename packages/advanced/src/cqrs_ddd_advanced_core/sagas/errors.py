@@ -89,3 +89,20 @@ class IllegalSagaTransitionError(SagaError):
             f"Saga {saga_id!r} is {status} and cannot {wanted}; that is possible while it is "
             f"{' or '.join(self.allowed)}."
         )
+
+
+class SagaCorrelationError(SagaError):
+    """An event does not say which saga it belongs to.
+
+    Attributes:
+        saga_type: the saga that listens to it.
+        event: the event.
+    """
+
+    def __init__(self, saga_type: str, event: object, by: str) -> None:
+        self.saga_type, self.event = saga_type, event
+        missing = f"it has no {by}" if by else "the function for it returns nothing"
+        super().__init__(
+            f"{type(event).__name__} does not say to which {saga_type!r} it belongs: {missing}. "
+            "Name the field that tells with correlate_by(...) or on(..., correlate=...)."
+        )

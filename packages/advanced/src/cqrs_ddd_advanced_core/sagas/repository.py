@@ -152,7 +152,8 @@ class ISagaRepository(Protocol):
         Args:
             wanted: which ones; all by default.
             limit: how many, at most.
-            after: the id of the last saga of the page before.
+            after: the id of the last saga of the page before; nothing comes after one that has
+                been purged.
         """
         ...
 

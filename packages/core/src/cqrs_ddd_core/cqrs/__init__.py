@@ -1,6 +1,7 @@
 """Commands, queries, events and the mediator that takes them to their handlers."""
 
 from cqrs_ddd_core.cqrs.chain import HandlerChain, handler_chain
+from cqrs_ddd_core.cqrs.circuit import guarded
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec, MessageCodecError
 from cqrs_ddd_core.cqrs.concurrency import CriticalSection
 from cqrs_ddd_core.cqrs.context import (
@@ -94,6 +95,7 @@ __all__ = [
     "get_current_uow",
     "get_hook_registry",
     "get_tenant_id",
+    "guarded",
     "handler_chain",
     "repository",
     "set_hook_registry",

@@ -92,11 +92,12 @@ class Mediator:
             m for m in middlewares if isinstance(m, IMiddleware) and not surrounds_unit_of_work(m)
         ]
         self._stream_checks = [m.check_stream for m in middlewares if hasattr(m, "check_stream")]
+        self._sinks = [m for m in middlewares if isinstance(m, IEventSink)]
         self._events = EventsInScope(
             registry,
             self._handlers,
             event_dispatcher or EventDispatcher(),
-            [m for m in middlewares if isinstance(m, IEventSink)],
+            self._sinks,
             max_event_depth,
         )
         self._pipelines: dict[type, Pipeline] = {}
@@ -109,6 +110,11 @@ class Mediator:
     def registry(self) -> HandlerRegistry:
         """The handlers."""
         return self._registry
+
+    @property
+    def event_sinks(self) -> Sequence[IEventSink]:
+        """What saves the events of a unit of work: the outbox, an event store."""
+        return self._sinks
 
     # -- sending ---------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from cqrs_ddd_core.domain.event_types import (
     UnknownEventTypeError,
 )
 from cqrs_ddd_core.domain.mixins import ArchivableMixin, AuditableMixin
+from cqrs_ddd_core.domain.tags import Tag, TagError, tags_of
 from cqrs_ddd_core.domain.value_object import ValueObject
 
 __all__ = [
@@ -31,10 +32,13 @@ __all__ = [
     "EventTypeError",
     "EventTypeRegistry",
     "IAggregate",
+    "Tag",
+    "TagError",
     "UnknownEventTypeError",
     "ValueObject",
     "enrich_event_metadata",
     "event_type_of",
     "restore_version",
     "schema_version_of",
+    "tags_of",
 ]

@@ -73,6 +73,10 @@ class AggregateRootMixin:
             event = event.stamped(
                 aggregate_id=str(getattr(self, "id", "")), aggregate_type=type(self).__name__
             )
+        self.remember_event(event)
+
+    def remember_event(self, event: Any) -> None:
+        """Record an event as it is, also one of no aggregate."""
         try:
             self._pending_events.append(event)
         except AttributeError:

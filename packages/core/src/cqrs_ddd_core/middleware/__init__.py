@@ -7,8 +7,9 @@ from cqrs_ddd_core.middleware.locking import ConcurrencyGuardMiddleware
 from cqrs_ddd_core.middleware.logging import LoggingMiddleware
 from cqrs_ddd_core.middleware.outbox import OutboxMiddleware
 from cqrs_ddd_core.middleware.registry import MiddlewareRegistry
-from cqrs_ddd_core.middleware.retry import RetryMiddleware, RetryPolicy
+from cqrs_ddd_core.middleware.retry import RetryMiddleware
 from cqrs_ddd_core.middleware.validation import ValidatorMiddleware
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 __all__ = [
     "ConcurrencyGuardMiddleware",

@@ -1,15 +1,19 @@
 """Appends the events of a unit of work to the event store, in its transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from cqrs_ddd_core.cqrs.codec import JsonMessageCodec
 from cqrs_ddd_core.domain.event import event_type_of, schema_version_of
+from cqrs_ddd_core.domain.tags import tags_of
 from cqrs_ddd_core.ports.event_store import IEventStore, StoredEvent, StreamAppend, StreamId
 from cqrs_ddd_core.ports.message_codec import IMessageCodec
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_core.primitives.ids import new_id
+
+_kept: WeakKeyDictionary[IUnitOfWork, set[str]] = WeakKeyDictionary()
 
 
 class EventStorePersistenceMiddleware:
@@ -42,13 +46,22 @@ class EventStorePersistenceMiddleware:
     async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
         """Append those of ``events`` that are selected to their streams, all in one call."""
         by_stream: dict[StreamId, list[StoredEvent]] = {}
+        kept = _kept.get(uow, ())
         for event in events:
-            if self._selects(event):
+            if self._selects(event) and getattr(event, "event_id", None) not in kept:
                 stored = stored_event(event, self._codec, self._tenant_of(event))
                 by_stream.setdefault(stored.stream, []).append(stored)
         if by_stream:
             appends = [StreamAppend(stream, stored) for stream, stored in by_stream.items()]
             await self._store.append_many(appends, uow)
+
+
+def note_as_kept(events: Iterable[StoredEvent], uow: IUnitOfWork) -> None:
+    """Have the middleware leave ``events`` out: their aggregate's repository has appended them.
+
+    That happens where a handler writes before its end, by ``flush`` or a search.
+    """
+    _kept.setdefault(uow, set()).update(event.event_id for event in events)
 
 
 def stored_event(event: object, codec: IMessageCodec, tenant_id: str = "") -> StoredEvent:
@@ -68,4 +81,5 @@ def stored_event(event: object, codec: IMessageCodec, tenant_id: str = "") -> St
         correlation_id=getattr(event, "correlation_id", None),
         causation_id=getattr(event, "causation_id", None),
         metadata=getattr(event, "metadata", None) or {},
+        tags=tags_of(event),
     )

@@ -20,6 +20,9 @@ class OutboxMiddleware:
         outbox: where messages wait for delivery.
         codec: encodes the events; JSON by default.
         selects: which events to save; all by default.
+
+    Attributes:
+        outbox: where messages wait for delivery.
     """
 
     def __init__(
@@ -29,14 +32,14 @@ class OutboxMiddleware:
         codec: IMessageCodec | None = None,
         selects: Callable[[Any], bool] = lambda _: True,
     ) -> None:
-        self._outbox, self._selects = outbox, selects
+        self.outbox, self._selects = outbox, selects
         self._codec = codec or JsonMessageCodec()
 
     async def save_events(self, events: Sequence[Any], uow: IUnitOfWork) -> None:
         """Save those of ``events`` that are selected."""
         messages = [outbox_message(event, self._codec) for event in events if self._selects(event)]
         if messages:
-            await self._outbox.save_messages(messages, uow)
+            await self.outbox.save_messages(messages, uow)
 
 
 def outbox_message(event: object, codec: IMessageCodec) -> OutboxMessage:

@@ -3,8 +3,23 @@
 from cqrs_ddd_core.ports.aggregate_gateway import Change, IAggregateGateway
 from cqrs_ddd_core.ports.bus import ICommandBus, IQueryBus
 from cqrs_ddd_core.ports.cache import ICacheService
+from cqrs_ddd_core.ports.circuit_breaker import (
+    CircuitOpenError,
+    CircuitPermit,
+    CircuitState,
+    ICircuitBreaker,
+)
 from cqrs_ddd_core.ports.cursor import decode_cursor, encode_cursor
 from cqrs_ddd_core.ports.event_dispatcher import IEventDispatcher
+from cqrs_ddd_core.ports.event_query import (
+    AppendCondition,
+    AppendConditionError,
+    ConditionUnsupportedError,
+    EventQuery,
+    EventQueryError,
+    EventQueryItem,
+    UntaggedEventError,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -31,6 +46,7 @@ from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.middleware import IEventSink, IMiddleware, NextHandler
 from cqrs_ddd_core.ports.outbox_operations import (
     DeadLetter,
+    DeadLetterFilter,
     IOutboxOperations,
     OutboxStatistics,
     RetryingMessage,
@@ -70,6 +86,7 @@ from cqrs_ddd_core.ports.read_model import IReadModel, IReadModelWriter
 from cqrs_ddd_core.ports.repository import IRepository
 from cqrs_ddd_core.ports.search_result import SearchResult, SearchSource
 from cqrs_ddd_core.ports.specification import ISpecification
+from cqrs_ddd_core.ports.tagged_event_store import ITaggedEventStore
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.ports.validator import IValidator
 from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
@@ -77,14 +94,24 @@ from cqrs_ddd_core.ports.worker_part import IWorkerPart, Progress
 __all__ = [
     "ActiveLock",
     "Aggregation",
+    "AppendCondition",
+    "AppendConditionError",
     "BlockedKey",
     "BrokerUnavailableError",
     "Change",
+    "CircuitOpenError",
+    "CircuitPermit",
+    "CircuitState",
+    "ConditionUnsupportedError",
     "DeadLetter",
+    "DeadLetterFilter",
     "Delivery",
     "DueKey",
     "DueKeys",
     "DuplicateMessageError",
+    "EventQuery",
+    "EventQueryError",
+    "EventQueryItem",
     "ExpectedVersion",
     "FailedEvent",
     "FailedKey",
@@ -92,6 +119,7 @@ __all__ = [
     "FeedSignal",
     "IAggregateGateway",
     "ICacheService",
+    "ICircuitBreaker",
     "ICommandBus",
     "IEventDispatcher",
     "IEventSink",
@@ -117,6 +145,7 @@ __all__ = [
     "IRepository",
     "ISpecification",
     "ISubscription",
+    "ITaggedEventStore",
     "IUnitOfWork",
     "IUpcaster",
     "IValidator",
@@ -141,6 +170,7 @@ __all__ = [
     "StreamAppend",
     "StreamId",
     "UnreadableMessageError",
+    "UntaggedEventError",
     "VersionState",
     "VersionStatus",
     "WaitingBatch",

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from cqrs_ddd_core.domain.tags import checked_tags
 from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import as_utc
@@ -48,6 +49,10 @@ class StoredEvent:
         schema_version: version of the payload's schema.
         payload: the encoded event.
         recorded_at: when it was stored; None before.
+        tags: what it is about, for queries by tag; each once.
+
+    Raises:
+        TagError: a tag is none.
     """
 
     event_id: str
@@ -62,9 +67,12 @@ class StoredEvent:
     correlation_id: str | None = None
     causation_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Read a time without a zone as UTC."""
+        """Read a time without a zone as UTC; check the tags."""
+        if self.tags:
+            object.__setattr__(self, "tags", checked_tags(self.tags))
         if self.occurred_at.tzinfo is None:
             self.occurred_at = as_utc(self.occurred_at)
 

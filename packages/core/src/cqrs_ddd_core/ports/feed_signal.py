@@ -1,4 +1,4 @@
-"""Wakes readers of the feed when this process has committed events."""
+"""Wakes readers of the feed, and relays, when something has been committed."""
 
 import asyncio
 
@@ -6,7 +6,8 @@ import asyncio
 class FeedSignal:
     """Counts commits and wakes who waits for the next one, in this process and event loop.
 
-    It saves the wait for the next poll, nothing more: commits of other processes are not told.
+    It saves the wait for the next poll, nothing more: commits of other processes are not told,
+    unless a storage's own kind of signal brings them, such as ``PostgreSQLSignal``.
 
     Example:
         >>> signal = FeedSignal()

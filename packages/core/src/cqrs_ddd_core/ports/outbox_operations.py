@@ -1,6 +1,6 @@
 """The port through which people look after an outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -42,6 +42,7 @@ class DeadLetter:
         attempts: how often it was tried.
         failed_at: when it failed first.
         parked_behind: how many messages of its key wait for it.
+        position: where it stands in the outbox; later messages stand higher.
     """
 
     message: OutboxMessage
@@ -49,6 +50,42 @@ class DeadLetter:
     attempts: int
     failed_at: datetime
     parked_behind: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterFilter:
+    """Which dead letters are meant: those that meet every condition; all of them without any.
+
+    An empty collection is met by none, so that an empty choice never means everything.
+
+    Attributes:
+        message_ids: one of these.
+        event_types: of one of these types.
+        partition_keys: with one of these keys.
+        older_than: failed first longer ago than this.
+        newer_than: failed first no longer ago than this.
+        error: a text in the error, in upper and lower case as it is written.
+
+    Example:
+        >>> DeadLetterFilter(event_types=["OrderPlaced"], error="TimeoutError").narrows
+        True
+    """
+
+    message_ids: Collection[str] | None = None
+    event_types: Collection[str] | None = None
+    partition_keys: Collection[str] | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+    error: str = ""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether there is any condition."""
+        return self != _EVERY
+
+
+_EVERY = DeadLetterFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +117,43 @@ class IOutboxOperations(Protocol):
         """Return how the outbox stands."""
         ...
 
-    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return at most ``limit`` dead letters, the longest dead first."""
+    async def dead_letters(
+        self, limit: int = 100, *, matching: DeadLetterFilter = _EVERY, after: int = 0
+    ) -> Sequence[DeadLetter]:
+        """Return at most ``limit`` dead letters, in the order in which they were saved.
+
+        Args:
+            limit: how many.
+            matching: which; all of them by default.
+            after: the position of the last one of the page before.
+        """
+        ...
+
+    async def count_dead_letters(self, matching: DeadLetterFilter = _EVERY) -> int:
+        """Return how many dead letters match."""
         ...
 
     async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
         """Return at most ``limit`` messages that have failed and are tried again, soonest first."""
         ...
 
-    async def redrive(self, message_ids: Sequence[str] | None = None) -> int:
+    async def redrive(self, matching: DeadLetterFilter = _EVERY) -> int:
         """Have dead letters tried again as if they had never failed; return how many.
 
-        What waits behind one follows in order once it has been delivered.
+        What waits behind one follows in order once it has been delivered. Many are redriven in
+        several short transactions: after an error, those before it are redriven, and to do it
+        again is no harm.
 
         Args:
-            message_ids: which; all of them by default.
+            matching: which; all of them by default.
         """
         ...
 
-    async def discard(self, message_ids: Sequence[str]) -> int:
+    async def discard(self, matching: DeadLetterFilter) -> int:
         """Remove dead letters for good, so that what waits behind goes on; return how many.
 
-        Messages that are no dead letters are left alone.
+        Messages that are no dead letters are left alone. Many are removed in several short
+        transactions.
         """
         ...
 

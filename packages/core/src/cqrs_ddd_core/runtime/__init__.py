@@ -1,6 +1,7 @@
 """What runs in the background: parts under one worker that starts, watches and stops them."""
 
 from cqrs_ddd_core.runtime.errors import PartEndedError, WorkerGaveUpError
+from cqrs_ddd_core.runtime.health_file import ReportedHealth, health_file, read_health
 from cqrs_ddd_core.runtime.periodic import Periodic
 from cqrs_ddd_core.runtime.process import serve_reference
 from cqrs_ddd_core.runtime.references import (
@@ -18,10 +19,13 @@ __all__ = [
     "PartStatus",
     "Periodic",
     "ReferenceNotUsableError",
+    "ReportedHealth",
     "Worker",
     "WorkerGaveUpError",
     "WorkerStatus",
+    "health_file",
     "load_reference",
     "open_reference",
+    "read_health",
     "serve_reference",
 ]

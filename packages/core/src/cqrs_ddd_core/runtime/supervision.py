@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports.worker_part import IWorkerPart
 from cqrs_ddd_core.primitives.clock import current_clock
 from cqrs_ddd_core.primitives.error_text import described
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 from cqrs_ddd_core.runtime.errors import (
     PartEndedError,
     WorkerGaveUpError,

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from cqrs_ddd_core.cqrs.shielding import shielded
-from cqrs_ddd_core.middleware.retry import RetryPolicy
 from cqrs_ddd_core.ports.worker_part import IWorkerPart
 from cqrs_ddd_core.primitives.clock import current_clock
 from cqrs_ddd_core.primitives.errors import ConfigurationError
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 from cqrs_ddd_core.runtime.interruption import Interruption
 from cqrs_ddd_core.runtime.signals import ending_signals
 from cqrs_ddd_core.runtime.status import PartState, WorkerStatus

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cqrs_ddd_core.primitives.errors import ConfigurationError, InfrastructureError
+from cqrs_ddd_core.primitives.errors import ConfigurationError, CQRSDDDError, InfrastructureError
 
 
 class ProjectionRegistrationError(ConfigurationError):
@@ -32,4 +32,34 @@ class ProjectionBehindError(InfrastructureError):
         super().__init__(
             f"{projection!r} {where}, and {position} was waited for, {timeout:g} s long. See with "
             "`cqrs-ddd projections status` whether a worker runs and whether it has stopped."
+        )
+
+
+class ProjectionStoppedError(CQRSDDDError):
+    """A projection has stopped at an event that cannot be applied.
+
+    Attributes:
+        projection: its name.
+    """
+
+    def __init__(self, projection: str, error: str) -> None:
+        self.projection = projection
+        super().__init__(
+            f"{projection} has stopped at {error}. Mend the cause, then `cqrs-ddd projections "
+            f"resume {projection}`."
+        )
+
+
+class RebuildAbandonedError(CQRSDDDError):
+    """The version that was waited for will not be read.
+
+    Attributes:
+        projection: its name.
+    """
+
+    def __init__(self, projection: str) -> None:
+        self.projection = projection
+        super().__init__(
+            f"The rebuild of {projection!r} was given up; the version before it goes on being "
+            f"read. `cqrs-ddd projections rebuild {projection}` begins another one."
         )

@@ -7,8 +7,7 @@ from cqrs_ddd_core import EventPhase, EventTypeRegistry, HandlerRegistry, get_cu
 from cqrs_ddd_core.ports import IReadModel
 from cqrs_ddd_projections.context import ProjectionContext
 from cqrs_ddd_projections.handler import Handle, ProjectionHandler
-
-_LIVE = 1  # there is no history to build another version from
+from cqrs_ddd_projections.wiring import FIRST_VERSION
 
 
 def register_for_messages(
@@ -36,7 +35,7 @@ def register_for_messages(
 
 async def _write(handle: Handle, read_model: IReadModel, event: Any) -> None:
     uow = get_current_uow()
-    at = ProjectionContext(read_model.writer(_LIVE, uow), uow, None)
+    at = ProjectionContext(read_model.writer(FIRST_VERSION, uow), uow, None)
     at.effects_on = True
     done = handle(event, at)
     if done is not None:

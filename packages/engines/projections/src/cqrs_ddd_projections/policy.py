@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 _SOME = RetryPolicy(max_attempts=5, base_delay=0.1, max_delay=10.0)
 

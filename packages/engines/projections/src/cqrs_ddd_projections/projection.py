@@ -4,10 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from cqrs_ddd_core.domain import EventTypeRegistry
-from cqrs_ddd_core.ports import FeedSignal, IEventStore, IProjectionStorage, IReadModel
+from cqrs_ddd_core.ports import (
+    FeedSignal,
+    IEventStore,
+    IProjectionOperations,
+    IProjectionStorage,
+    IReadModel,
+    ProjectionVersion,
+    VersionStatus,
+)
 from cqrs_ddd_core.primitives.clock import current_clock
 from cqrs_ddd_projections.errors import ProjectionBehindError
 from cqrs_ddd_projections.handler import ProjectionHandler
+from cqrs_ddd_projections.rebuilding import wait_until_live
 from cqrs_ddd_projections.settings import ProjectionSettings
 from cqrs_ddd_projections.wiring import Wiring
 from cqrs_ddd_projections.worker import ProjectionWorker
@@ -85,3 +94,25 @@ class Projection:
                 raise ProjectionBehindError(self.name, position, reached, timeout)
             was_told = await moved.wait(seen, min(pause, left))
             pause = _FIRST_LOOK if was_told else min(pause * 2, _LAST_LOOK)
+
+    async def rebuild(
+        self, on_progress: Callable[[VersionStatus], object] = lambda _: None
+    ) -> ProjectionVersion:
+        """Build the read model anew beside the live one; return what is read from then on.
+
+        Workers do it; one must run, here or elsewhere. A rebuild that is under way is joined.
+
+        Args:
+            on_progress: told how the new version stands, again and again.
+
+        Raises:
+            ProjectionStoppedError: an event cannot be applied.
+            RebuildAbandonedError: somebody has given the rebuild up.
+        """
+        wiring, storage = self._wiring, self._wiring.storage
+        assert isinstance(storage, IProjectionOperations)
+        await wiring.declare()
+        version = await storage.rebuild(self.name)
+        assert version is not None
+        await wait_until_live(storage, version, on_progress)
+        return version

@@ -10,6 +10,8 @@ from cqrs_ddd_projections.handler import Handle
 from cqrs_ddd_projections.policy import ErrorPolicy
 from cqrs_ddd_projections.settings import ProjectionSettings
 
+FIRST_VERSION = 1
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -32,3 +34,17 @@ class Wiring:
     uow_factory: Callable[[], Any]
     settings: ProjectionSettings
     moved: FeedSignal
+
+    async def declare(self) -> None:
+        """Make sure that there is a version for these handlers.
+
+        The first one has its tables before anybody can see that it has reached position 0.
+        """
+        if not await self.storage.versions(self.name):
+            await self.read_model.create(FIRST_VERSION, live=True)
+        await self.storage.declare(
+            self.name,
+            revision=self.revision,
+            partitions=self.partitions,
+            position=await self.event_store.latest_position(),
+        )

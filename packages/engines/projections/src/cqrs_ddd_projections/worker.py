@@ -7,28 +7,13 @@ import socket
 from contextlib import suppress
 
 from cqrs_ddd_core.ports import Progress, ProjectionVersion, VersionState
-from cqrs_ddd_core.primitives.errors import CQRSDDDError
 from cqrs_ddd_core.runtime.waiting import is_set_within
+from cqrs_ddd_projections.errors import ProjectionStoppedError
 from cqrs_ddd_projections.runner import VersionRunner
 from cqrs_ddd_projections.switching import drop_finished
 from cqrs_ddd_projections.wiring import Wiring
 
 _log = logging.getLogger(__name__)
-
-
-class ProjectionStoppedError(CQRSDDDError):
-    """A projection has stopped at an event that cannot be applied.
-
-    Attributes:
-        projection: its name.
-    """
-
-    def __init__(self, projection: str, error: str) -> None:
-        self.projection = projection
-        super().__init__(
-            f"{projection} has stopped at {error}. Mend the cause, then `cqrs-ddd projections "
-            f"resume {projection}`."
-        )
 
 
 class ProjectionWorker:
@@ -47,13 +32,8 @@ class ProjectionWorker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Feed the projection until ``stopping`` is set."""
-        wiring, refresh = self._wiring, self._wiring.settings.refresh
-        await wiring.storage.declare(
-            wiring.name,
-            revision=wiring.revision,
-            partitions=wiring.partitions,
-            position=await wiring.event_store.latest_position(),
-        )
+        refresh = self._wiring.settings.refresh
+        await self._wiring.declare()
         try:
             while not stopping.is_set():
                 await self._attend(stopping)

@@ -23,9 +23,11 @@ from cqrs_ddd_persistence_sqlalchemy.projections import (
     document_table,
 )
 from cqrs_ddd_persistence_sqlalchemy.repository import SQLAlchemyRepository
+from cqrs_ddd_persistence_sqlalchemy.sagas import SQLAlchemySagaRepository
 from cqrs_ddd_persistence_sqlalchemy.schema import create_schema, drop_schema, metadata_of
+from cqrs_ddd_persistence_sqlalchemy.signals import PostgreSQLSignal, SignalNotSupportedError
 from cqrs_ddd_persistence_sqlalchemy.snapshots import SQLAlchemySnapshotStore
-from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime
+from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, UtcDateTime, text_type
 from cqrs_ddd_persistence_sqlalchemy.undo_tokens import SQLAlchemyUndoTokenRepository
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
@@ -37,6 +39,7 @@ __all__ = [
     "ExactDecimal",
     "IMapping",
     "MappingError",
+    "PostgreSQLSignal",
     "SQLAlchemyBackgroundJobRepository",
     "SQLAlchemyEventStore",
     "SQLAlchemyIdempotencyStore",
@@ -45,9 +48,11 @@ __all__ = [
     "SQLAlchemyProjectionStorage",
     "SQLAlchemyReadModel",
     "SQLAlchemyRepository",
+    "SQLAlchemySagaRepository",
     "SQLAlchemySnapshotStore",
     "SQLAlchemyUndoTokenRepository",
     "SQLAlchemyUnitOfWork",
+    "SignalNotSupportedError",
     "UniqueViolationError",
     "UtcDateTime",
     "create_engine",
@@ -58,4 +63,5 @@ __all__ = [
     "event_tables",
     "metadata_of",
     "outbox_table",
+    "text_type",
 ]

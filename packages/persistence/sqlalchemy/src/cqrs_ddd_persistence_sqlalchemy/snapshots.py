@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, delete, select
+from sqlalchemy import BigInteger, Column, MetaData, Table, delete, func, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -82,8 +82,10 @@ class SQLAlchemySnapshotStore:
     def _replace(self, dialect: str, row: dict[str, Any]) -> Any:
         """Return the INSERT that takes the place of an earlier snapshot."""
         if dialect in {"mysql", "mariadb"}:
-            new = mysql.insert(self.table).values(row)
-            return new.on_duplicate_key_update({name: new.inserted[name] for name in _VALUES})
+            new, own = mysql.insert(self.table).values(row), self.table.c
+            is_older = own.version <= new.inserted.version
+            kept = [(n, func.if_(is_older, new.inserted[n], own[n])) for n in reversed(_VALUES)]
+            return new.on_duplicate_key_update(kept)  # in this order: the version is compared
         insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
         new = insert(self.table).values(row)
         return new.on_conflict_do_update(

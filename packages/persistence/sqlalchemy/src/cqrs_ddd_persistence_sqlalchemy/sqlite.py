@@ -5,7 +5,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from cqrs_ddd_specifications.geometry import geometry_test
 from cqrs_ddd_specifications.operators import Operator
 
 DECIMAL_COLLATION = "cqrs_decimal"
+_exactly = Context(prec=1000)  # digits; more than any sum has
 
 
 class ToolkitConnection(sqlite3.Connection):
@@ -53,11 +54,15 @@ class _DecimalSum:
     def step(self, value: str | None) -> None:
         """Take one value."""
         if value is not None:
-            self._sum = (self._sum or Decimal(0)) + Decimal(value)
+            self._sum = _exactly.add(self._sum or Decimal(0), Decimal(value))
 
     def finalize(self) -> str | None:
         """Return the sum."""
         return None if self._sum is None else format(self._sum, "f")
+
+
+def _decimal_add(first: str, second: str) -> str:
+    return format(_exactly.add(Decimal(first), Decimal(second)), "f")
 
 
 @lru_cache(maxsize=256)
@@ -146,6 +151,7 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "UUID": lambda value: UUID(value).hex,
 }
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "cqrs_decimal_add": (2, _decimal_add),
     "cqrs_regex": (3, _regex_test),
     "cqrs_like": (3, _like_test),
     "cqrs_fts": (2, _words_test),

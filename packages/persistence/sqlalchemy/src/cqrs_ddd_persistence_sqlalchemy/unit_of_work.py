@@ -150,6 +150,10 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         await super().flush()
         if self._session is not None:
             await self._session.flush()
+        await self.send_writes()
+
+    async def send_writes(self) -> None:
+        """Send all writes that wait, and nothing else."""
         if self._transaction is not None and self._transaction.writes:
             await self._run(self._transaction.begun)
 

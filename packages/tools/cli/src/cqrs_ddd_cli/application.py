@@ -3,6 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import ISagaRepository
 from cqrs_ddd_core.ports import (
     IEventStore,
     IInboxStorage,
@@ -44,6 +45,16 @@ class HasJobs(Protocol):
     @property
     def jobs(self) -> IBackgroundJobRepository:
         """The repository, not the service around it."""
+        ...
+
+
+@runtime_checkable
+class HasSagas(Protocol):
+    """An application with sagas to be looked after."""
+
+    @property
+    def sagas(self) -> ISagaRepository:
+        """The repository, not the manager or runner around it."""
         ...
 
 

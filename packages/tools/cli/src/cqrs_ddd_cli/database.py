@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import ISagaRepository
 from cqrs_ddd_cli.application import IOperableOutbox
 from cqrs_ddd_cli.errors import TroubleError, UsageError
 from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
@@ -28,69 +30,60 @@ _INSTALL = "pip install 'cqrs-ddd-cli[postgresql]' (or [mysql], [sqlite])"
 @asynccontextmanager
 async def outbox_at(url: str, table: str) -> AsyncGenerator[IOperableOutbox]:
     """Yield the outbox in the table ``table`` of the database at ``url``."""
-    async with _engine_for(url) as engine:
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
-            SQLAlchemyOutboxStorage,
-            create_session_factory,
-        )
-
-        tables = await _tables_in(engine)
-        _check_table(table, tables)
-        yield SQLAlchemyOutboxStorage(
-            create_session_factory(engine), table=table, archive=f"{table}_archive" in tables
-        )
+    async with _opened(url, table) as (sql, session_factory, tables):
+        archive = f"{table}_archive" in tables
+        yield sql.SQLAlchemyOutboxStorage(session_factory, table=table, archive=archive)
 
 
 @asynccontextmanager
 async def inbox_at(url: str, table: str) -> AsyncGenerator[IInboxStorage]:
     """Yield the inbox in the table ``table`` of the database at ``url``."""
-    async with _engine_for(url) as engine:
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
-            SQLAlchemyInboxStorage,
-            create_session_factory,
-        )
-
-        _check_table(table, await _tables_in(engine))
-        yield SQLAlchemyInboxStorage(create_session_factory(engine), table=table)
+    async with _opened(url, table) as (sql, session_factory, _):
+        yield sql.SQLAlchemyInboxStorage(session_factory, table=table)
 
 
 @asynccontextmanager
 async def jobs_at(url: str, table: str) -> AsyncGenerator[IBackgroundJobRepository]:
     """Yield the jobs or timers in the table ``table`` of the database at ``url``."""
-    async with _engine_for(url) as engine:
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
-            SQLAlchemyBackgroundJobRepository,
-            create_session_factory,
-        )
+    async with _opened(url, table) as (sql, session_factory, _):
+        yield sql.SQLAlchemyBackgroundJobRepository(session_factory, table=table)
 
-        _check_table(table, await _tables_in(engine))
-        yield SQLAlchemyBackgroundJobRepository(create_session_factory(engine), table=table)
+
+@asynccontextmanager
+async def sagas_at(url: str, table: str) -> AsyncGenerator[ISagaRepository]:
+    """Yield the sagas in the table ``table`` of the database at ``url``."""
+    async with _opened(url, table) as (sql, session_factory, _):
+        yield sql.SQLAlchemySagaRepository(session_factory, table=table)
 
 
 @asynccontextmanager
 async def events_at(url: str, table: str) -> AsyncGenerator[IEventStore]:
     """Yield the event store in the table ``table`` of the database at ``url``."""
-    async with _engine_for(url) as engine:
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
-            SQLAlchemyEventStore,
-            create_session_factory,
-        )
-
-        _check_table(table, await _tables_in(engine))
-        yield SQLAlchemyEventStore(create_session_factory(engine), table=table)
+    async with _opened(url, table) as (sql, session_factory, _):
+        yield sql.SQLAlchemyEventStore(session_factory, table=table)
 
 
 @asynccontextmanager
 async def projections_at(url: str, table: str) -> AsyncGenerator[IProjectionOperations]:
     """Yield the storage of projections in the table ``table`` of the database at ``url``."""
-    async with _engine_for(url) as engine:
-        from cqrs_ddd_persistence_sqlalchemy import (  # noqa: PLC0415 - an extra
-            SQLAlchemyProjectionStorage,
-            create_session_factory,
-        )
+    async with _opened(url, table) as (sql, session_factory, _):
+        yield sql.SQLAlchemyProjectionStorage(session_factory, table=table)
 
-        _check_table(table, await _tables_in(engine))
-        yield SQLAlchemyProjectionStorage(create_session_factory(engine), table=table)
+
+@asynccontextmanager
+async def _opened(url: str, table: str) -> AsyncGenerator[tuple[Any, Any, Sequence[str]]]:
+    """Yield the package that knows databases, a session factory, and the names of all tables.
+
+    The package is an extra, so it is there only once the engine is.
+
+    Raises:
+        TroubleError: there is no such table.
+    """
+    async with _engine_for(url) as engine:
+        sql: Any = import_module("cqrs_ddd_persistence_sqlalchemy")
+        tables = await _tables_in(engine)
+        _check_table(table, tables)
+        yield sql, sql.create_session_factory(engine), tables
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from cqrs_ddd_advanced_core.background_jobs import (
     BulkResult,
     JobStatus,
 )
-from cqrs_ddd_cli.errors import TROUBLE, UsageError, plain_errors
+from cqrs_ddd_cli.bulk import report
+from cqrs_ddd_cli.errors import UsageError, plain_errors
 from cqrs_ddd_cli.job_view import (
     job_as_data,
     show_job,
@@ -145,7 +146,7 @@ def retry(
     with plain_errors():
         if bool(job_ids) == failed:
             raise UsageError("Say which jobs to retry: by id, or --failed (one of them).")
-        _report("Retried", asyncio.run(run()), as_json=as_json)
+        report("Retried", *asyncio.run(run()), as_json=as_json)
 
 
 @app.command()
@@ -166,16 +167,4 @@ def cancel(
     with plain_errors():
         if not job_ids:
             raise UsageError("Say which jobs to cancel, by id; `cqrs-ddd jobs list` shows them.")
-        _report("Cancelled", asyncio.run(run(job_ids)), as_json=as_json)
-
-
-def _report(done: str, result: BulkResult, *, as_json: bool) -> None:
-    """Say what has become of several jobs; exit code 1 when not everything could be done."""
-    if as_json:
-        print_json({"done": result.done, "skipped": result.skipped})
-    else:
-        say(f"{done}: {len(result.done):,}.")
-        for why in result.skipped.values():
-            say(why, style="red")
-    if result.skipped:
-        raise typer.Exit(TROUBLE)
+        report("Cancelled", *asyncio.run(run(job_ids)), as_json=as_json)

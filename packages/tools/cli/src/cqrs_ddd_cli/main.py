@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cqrs_ddd_cli import events, inbox, jobs, outbox, projections, timers, worker
+from cqrs_ddd_cli import events, inbox, jobs, outbox, projections, sagas, timers, worker
 
 app = typer.Typer(
     name="cqrs-ddd",
@@ -19,6 +19,7 @@ app.add_typer(inbox.app, name="inbox")
 app.add_typer(projections.app, name="projections")
 app.add_typer(events.app, name="events")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(sagas.app, name="sagas")
 app.add_typer(timers.app, name="timers")
 app.add_typer(worker.app, name="worker")
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.text import Text
 
+from cqrs_ddd_cli.application import IOperableOutbox
 from cqrs_ddd_cli.durations import shown
 from cqrs_ddd_cli.outbox_view import about, age_of, message_as_data, message_table
-from cqrs_ddd_core.ports import DeadLetter, OutboxMessage, RetryingMessage
+from cqrs_ddd_core.ports import DeadLetter, DeadLetterFilter, OutboxMessage, RetryingMessage
 
 State = Literal["waiting", "parked", "retrying", "dead letter"]
 _STYLES: dict[State, str] = {"dead letter": "bold red", "retrying": "yellow"}
@@ -32,6 +33,19 @@ class ListedMessage:
     attempts: int = 0
     error: str | None = None
     retry_in: float | None = None
+
+
+async def dead_among(
+    messages: Sequence[OutboxMessage], outbox: IOperableOutbox
+) -> list[DeadLetter]:
+    """Return the dead letters among ``messages``, and those that they wait behind."""
+    keys = {message.partition_key for message in messages} - {""}
+    alone = [message.message_id for message in messages if not message.partition_key]
+    behind = DeadLetterFilter(partition_keys=keys)
+    return [
+        *await outbox.dead_letters(len(keys), matching=behind),
+        *await outbox.dead_letters(len(alone), matching=DeadLetterFilter(message_ids=alone)),
+    ]
 
 
 def entries_of(

@@ -56,7 +56,7 @@ def show_statistics(statistics: OutboxStatistics, troubles: Sequence[str]) -> No
 def show_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """Print dead letters with what is known of them."""
     now = utc_now()
-    table = message_table("Dead letters, the longest dead first", "failing", "tries", "behind")
+    table = message_table("Dead letters, the oldest message first", "failing", "tries", "behind")
     for letter in letters:
         table.add_row(
             about(letter.message, letter.error),

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show, at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -29,6 +30,12 @@ def print_json(data: Mapping[str, Any]) -> None:
 def say(text: str, *, style: str | None = None) -> None:
     """Print a line for people, as it is: nothing in it is markup, nothing is cut off."""
     Console().print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def say_rest(shown: int, total: int) -> None:
+    """Say that there is more than was shown, if there is."""
+    if total > shown:
+        say(f"{shown} of {total:,} are shown; --limit {total} shows all.")
 
 
 class _Rate(ProgressColumn):

@@ -15,10 +15,8 @@ from cqrs_ddd_cli.projections_view import (
     troubles_of,
 )
 from cqrs_ddd_cli.target import App, Database, EventTable, ProjectionTable, Target
-from cqrs_ddd_core.ports import IEventStore, IProjectionOperations, ProjectionVersion, VersionState
-from cqrs_ddd_projections import report_on
-
-_LOOK_EVERY = 0.5
+from cqrs_ddd_core.ports import IEventStore, IProjectionOperations, ProjectionVersion, VersionStatus
+from cqrs_ddd_projections import report_on, wait_until_live
 
 app = typer.Typer(
     help="Look after read models that follow the events.",
@@ -213,20 +211,15 @@ async def _wait(
     hidden: bool,
 ) -> None:
     """Show progress until ``version`` is live."""
-    done, number = 0, version.version
+    done = 0
     with progress_bar("Rebuilding", await events.latest_position(), hidden=hidden) as advance:
-        while True:
-            found = await storage.status(version.projection)
-            own = next((each for each in found if each.version.version == number), None)
-            if own is None or own.version.state is VersionState.RETIRED:
-                raise TroubleError(f"The rebuild of {version.projection!r} was given up.")
-            if own.version.error is not None:
-                raise TroubleError(f"{own.version} has stopped at {own.version.error}")
-            advance(own.position - done)
-            done = own.position
-            if own.version.state is VersionState.LIVE:
-                return
-            await asyncio.sleep(_LOOK_EVERY)
+
+        def show(status: VersionStatus) -> None:
+            nonlocal done
+            advance(status.position - done)
+            done = status.position
+
+        await wait_until_live(storage, version, show)
 
 
 async def _abandon(target: Target, events_table: str, name: str, *, as_json: bool) -> None:

@@ -1,26 +1,37 @@
 """Which storage a command works on: an application's, or that of a database."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from cqrs_ddd_advanced_core.background_jobs import IBackgroundJobRepository
+from cqrs_ddd_advanced_core.sagas import ISagaRepository
 from cqrs_ddd_cli.application import (
     HasEventStore,
     HasInbox,
     HasJobs,
     HasOutbox,
     HasProjections,
+    HasSagas,
     HasTimers,
     IOperableOutbox,
 )
-from cqrs_ddd_cli.database import events_at, inbox_at, jobs_at, outbox_at, projections_at
+from cqrs_ddd_cli.database import (
+    events_at,
+    inbox_at,
+    jobs_at,
+    outbox_at,
+    projections_at,
+    sagas_at,
+)
 from cqrs_ddd_cli.errors import UsageError
 from cqrs_ddd_core.ports import IEventStore, IInboxStorage, IProjectionOperations
 from cqrs_ddd_core.runtime import open_reference
+
+T = TypeVar("T")
 
 App = Annotated[
     str | None,
@@ -52,6 +63,7 @@ ProjectionTable = Annotated[
 InboxTable = Annotated[str, typer.Option("--table", help="The inbox's table, with --database.")]
 
 JobTable = Annotated[str, typer.Option("--table", help="The jobs' table, with --database.")]
+SagaTable = Annotated[str, typer.Option("--table", help="The sagas' table, with --database.")]
 TimerTable = Annotated[str, typer.Option("--table", help="The timers' table, with --database.")]
 
 
@@ -97,51 +109,46 @@ class Target:
                 )
             yield outbox
 
-    @asynccontextmanager
-    async def inbox(self) -> AsyncGenerator[IInboxStorage]:
+    def inbox(self) -> AbstractAsyncContextManager[IInboxStorage]:
         """Open the inbox."""
+        return self._opened(inbox_at, HasInbox, "inbox", "an inbox")
+
+    def jobs(self) -> AbstractAsyncContextManager[IBackgroundJobRepository]:
+        """Open the background jobs."""
+        return self._opened(jobs_at, HasJobs, "jobs", "jobs")
+
+    def timers(self) -> AbstractAsyncContextManager[IBackgroundJobRepository]:
+        """Open the scheduled commands."""
+        return self._opened(jobs_at, HasTimers, "timers", "timers")
+
+    def sagas(self) -> AbstractAsyncContextManager[ISagaRepository]:
+        """Open the sagas."""
+        return self._opened(sagas_at, HasSagas, "sagas", "sagas")
+
+    def events(self, table: str | None = None) -> AbstractAsyncContextManager[IEventStore]:
+        """Open the event store; in a database, in ``table`` or the one that was named."""
+        return self._opened(events_at, HasEventStore, "event_store", "an event_store", table)
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        at: Callable[[str, str], AbstractAsyncContextManager[T]],
+        protocol: type[object],
+        attribute: str,
+        wanted: str,
+        table: str | None = None,
+    ) -> AsyncGenerator[T]:
+        """Yield what is in the database, or what the application has under ``attribute``."""
         if self.app is None:
-            async with inbox_at(self.database or "", self.table) as storage:
+            async with at(self.database or "", table or self.table) as storage:
                 yield storage
             return
-        async with open_reference(
-            self.app, _has_inbox, "an application with an inbox"
-        ) as application:
-            yield application.inbox
 
-    @asynccontextmanager
-    async def jobs(self) -> AsyncGenerator[IBackgroundJobRepository]:
-        """Open the background jobs."""
-        if self.app is None:
-            async with jobs_at(self.database or "", self.table) as repository:
-                yield repository
-            return
-        async with open_reference(self.app, _has_jobs, "an application with jobs") as application:
-            yield application.jobs
+        def has_it(found: object) -> bool:
+            return isinstance(found, protocol)
 
-    @asynccontextmanager
-    async def timers(self) -> AsyncGenerator[IBackgroundJobRepository]:
-        """Open the scheduled commands."""
-        if self.app is None:
-            async with jobs_at(self.database or "", self.table) as repository:
-                yield repository
-            return
-        async with open_reference(
-            self.app, _has_timers, "an application with timers"
-        ) as application:
-            yield application.timers
-
-    @asynccontextmanager
-    async def events(self, table: str | None = None) -> AsyncGenerator[IEventStore]:
-        """Open the event store; in a database, in ``table`` or the one that was named."""
-        if self.app is None:
-            async with events_at(self.database or "", table or self.table) as store:
-                yield store
-            return
-        async with open_reference(
-            self.app, _has_events, "an application with an event_store"
-        ) as application:
-            yield application.event_store
+        async with open_reference(self.app, has_it, f"an application with {wanted}") as application:
+            yield getattr(application, attribute)
 
     @asynccontextmanager
     async def projections(
@@ -161,25 +168,9 @@ class Target:
             yield application.projections, application.event_store
 
 
-def _has_jobs(found: object) -> bool:
-    return isinstance(found, HasJobs)
-
-
-def _has_timers(found: object) -> bool:
-    return isinstance(found, HasTimers)
-
-
-def _has_events(found: object) -> bool:
-    return isinstance(found, HasEventStore)
-
-
 def _has_projections(found: object) -> bool:
     return isinstance(found, HasProjections)
 
 
 def _has_outbox(found: object) -> bool:
     return isinstance(found, HasOutbox)
-
-
-def _has_inbox(found: object) -> bool:
-    return isinstance(found, HasInbox)

@@ -1,6 +1,7 @@
 """In-memory adapters of the ports: for unit tests, with the promises of the real ones."""
 
 from cqrs_ddd_core.adapters.memory.cache import InMemoryCacheService
+from cqrs_ddd_core.adapters.memory.circuit_breaker import InMemoryCircuitBreaker
 from cqrs_ddd_core.adapters.memory.database import InMemoryDatabase
 from cqrs_ddd_core.adapters.memory.event_store import InMemoryEventStore
 from cqrs_ddd_core.adapters.memory.idempotency import InMemoryIdempotencyStore
@@ -14,6 +15,7 @@ from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
 
 __all__ = [
     "InMemoryCacheService",
+    "InMemoryCircuitBreaker",
     "InMemoryDatabase",
     "InMemoryEventStore",
     "InMemoryIdempotencyStore",

@@ -6,6 +6,12 @@ from dataclasses import replace
 from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction
 from cqrs_ddd_core.adapters.memory.unit_of_work import InMemoryUnitOfWork
+from cqrs_ddd_core.ports.event_query import (
+    AppendCondition,
+    AppendConditionError,
+    EventQuery,
+    refuse_untagged,
+)
 from cqrs_ddd_core.ports.event_store import (
     ExpectedVersion,
     FeedPage,
@@ -21,7 +27,7 @@ from cqrs_ddd_core.primitives.errors import ConcurrencyError
 
 
 class InMemoryEventStore:
-    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``IEventStore``).
+    """Keeps events in lists; joins an ``InMemoryUnitOfWork`` (see ``ITaggedEventStore``).
 
     Args:
         upcaster_registry: brings old events to the schema of today as they are read.
@@ -30,6 +36,7 @@ class InMemoryEventStore:
     def __init__(self, *, upcaster_registry: IUpcaster | None = None) -> None:
         self._feed: list[StoredEvent] = []
         self._streams: dict[StreamId, list[StoredEvent]] = {}
+        self._tagged = object()  # under which transactions keep their tagged events, in order
         self._upcasters = upcaster_registry
         self.signal = FeedSignal()
 
@@ -49,10 +56,27 @@ class InMemoryEventStore:
         return self._append([append], joined_transaction(uow, to_write=True))[stream]
 
     async def append_many(
-        self, appends: Sequence[StreamAppend], uow: IUnitOfWork | None = None
+        self,
+        appends: Sequence[StreamAppend],
+        uow: IUnitOfWork | None = None,
+        *,
+        condition: AppendCondition | None = None,
     ) -> None:
-        """Append to several streams, all or nothing."""
-        self._append(appends, joined_transaction(uow, to_write=True))
+        """Append to several streams, all or nothing, if ``condition`` holds until the commit."""
+        transaction = joined_transaction(uow, to_write=True)
+        if condition is None:
+            self._append(appends, transaction)
+        else:
+            self._append_if(condition, appends, transaction)
+
+    async def read_matching(
+        self, query: EventQuery, *, uow: IUnitOfWork | None = None
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events that ``query`` finds, each once, an event behind those it rests on."""
+        transaction = joined_transaction(uow)
+        found = [*self._matching(query), *self._own_matching(query, transaction)]
+        for event in found:
+            yield self._today(replace(event, position=0))
 
     async def read_stream(
         self,
@@ -142,6 +166,9 @@ class InMemoryEventStore:
             for stream, events in seen.items():
                 if pending := events[committed[stream] :]:
                     transaction.pending[self, stream] = tuple(pending)
+            tagged = [event for append, base in new for event in _placed(append, base)]
+            before = transaction.pending.get((self._tagged,), ())
+            transaction.pending[self._tagged,] = (*before, *tagged)
         steps = [self._step(append, committed[append.stream], base) for append, base in new]
         if transaction is not None:
             for check, apply in steps:
@@ -150,6 +177,42 @@ class InMemoryEventStore:
             for _, apply in steps:
                 apply()
         return {stream: len(events) for stream, events in seen.items()}
+
+    def _append_if(
+        self,
+        condition: AppendCondition,
+        appends: Sequence[StreamAppend],
+        transaction: InMemoryTransaction | None,
+    ) -> None:
+        """Append if the query finds as many events as the condition says, now and at the commit."""
+        refuse_untagged(event for append in appends for event in append.events)
+        own = len(self._own_matching(condition.query, transaction))
+
+        def check() -> None:
+            actual = len(self._matching(condition.query)) + own
+            if actual != condition.version:
+                raise AppendConditionError(condition, min(actual, condition.version + 1))
+
+        stand = [
+            _stands_already(self._seen(stream, transaction), events, expected)
+            for stream, events, expected in appends
+        ]
+        if not (stand and all(stand)):
+            check()
+            if transaction is not None:
+                transaction.stage(lambda: None, check)
+        self._append(appends, transaction)
+
+    def _matching(self, query: EventQuery) -> list[StoredEvent]:
+        """Return the committed events that ``query`` finds."""
+        return [event for event in self._feed if query.matches_stored(event)]
+
+    def _own_matching(
+        self, query: EventQuery, transaction: InMemoryTransaction | None
+    ) -> list[StoredEvent]:
+        """Return the events that ``query`` finds among those the transaction has not committed."""
+        own = transaction.pending.get((self._tagged,), ()) if transaction is not None else ()
+        return [event for event in own if query.matches_stored(event)]
 
     def _step(
         self, append: StreamAppend, committed: int, base: int
@@ -185,6 +248,15 @@ class InMemoryEventStore:
             stored_stream.append(stored)
             self._feed.append(stored)
         self.signal.notify()
+
+
+def _placed(append: StreamAppend, base: int) -> list[StoredEvent]:
+    """Return the events with tags, as they will stand behind version ``base`` of their stream."""
+    return [
+        replace(event, stream=append.stream, version=version)
+        for version, event in enumerate(append.events, start=base + 1)
+        if event.tags
+    ]
 
 
 def _check(append: StreamAppend, seen: Sequence[StoredEvent]) -> None:

@@ -1,12 +1,19 @@
 """The outbox in memory."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import nsmallest
 
 from cqrs_ddd_core.adapters.memory.database import InMemoryTransaction
 from cqrs_ddd_core.adapters.memory.joining import joined_transaction, run_or_stage
-from cqrs_ddd_core.ports.outbox_operations import DeadLetter, OutboxStatistics, RetryingMessage
+from cqrs_ddd_core.ports.outbox_operations import (
+    DeadLetter,
+    DeadLetterFilter,
+    OutboxStatistics,
+    RetryingMessage,
+)
 from cqrs_ddd_core.ports.outbox_relay import (
     SLOTS,
     BlockedKey,
@@ -26,6 +33,7 @@ from cqrs_ddd_core.ports.unit_of_work import IUnitOfWork
 from cqrs_ddd_core.primitives.clock import current_clock, utc_now
 from cqrs_ddd_core.primitives.errors import PersistenceError
 
+_EVERY = DeadLetterFilter()
 _ALL_SEEN = 1  # positions are given at commit, so that a later message always stands higher
 
 
@@ -216,23 +224,31 @@ class InMemoryOutboxStorage:
             relays=sum(until > now for until in self._relays.values()),
         )
 
-    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return at most ``limit`` dead letters, the longest dead first."""
-        behind = list(self._parked.values())
+    async def dead_letters(
+        self, limit: int = 100, *, matching: DeadLetterFilter = _EVERY, after: int = 0
+    ) -> Sequence[DeadLetter]:
+        """Return at most ``limit`` dead letters, in the order in which they were saved."""
+        behind = Counter(self._parked.values())
+        found = (each for each in self._dead(matching) if each[1].failed.position > after)
         return [
             DeadLetter(
                 self._waiting[entry.failed.position].message,
                 entry.failed.error,
                 entry.failed.attempts,
                 entry.since,
-                behind.count(key),
+                behind[key],
+                entry.failed.position,
             )
-            for key, entry in sorted(self._dead(), key=lambda item: item[1].since)
-        ][:limit]
+            for key, entry in nsmallest(limit, found, key=lambda each: each[1].failed.position)
+        ]
+
+    async def count_dead_letters(self, matching: DeadLetterFilter = _EVERY) -> int:
+        """Return how many dead letters match."""
+        return sum(1 for _ in self._dead(matching))
 
     async def retrying(self, limit: int = 100) -> Sequence[RetryingMessage]:
         """Return at most ``limit`` messages that have failed and are tried again, soonest first."""
-        behind, now = list(self._parked.values()), current_clock().monotonic()
+        behind, now = Counter(self._parked.values()), current_clock().monotonic()
         found = sorted(
             (entry.due_at, key, entry)
             for key, entry in self._blocked.items()
@@ -244,24 +260,24 @@ class InMemoryOutboxStorage:
                 entry.failed.error,
                 entry.failed.attempts,
                 entry.since,
-                behind.count(key),
+                behind[key],
                 due_at - now,
             )
             for due_at, key, entry in found[:limit]
         ]
 
-    async def redrive(self, message_ids: Sequence[str] | None = None) -> int:
+    async def redrive(self, matching: DeadLetterFilter = _EVERY) -> int:
         """Have dead letters tried again as if they had never failed; return how many."""
-        found = list(self._dead(message_ids))
+        found = list(self._dead(matching))
         for key, entry in found:
             self._blocked[key] = replace(
                 entry, failed=entry.failed._replace(attempts=0), due_at=current_clock().monotonic()
             )
         return len(found)
 
-    async def discard(self, message_ids: Sequence[str]) -> int:
+    async def discard(self, matching: DeadLetterFilter) -> int:
         """Remove dead letters for good, so that what waits behind goes on; return how many."""
-        found = list(self._dead(message_ids))
+        found = list(self._dead(matching))
         for key, entry in found:
             self._remove(entry.failed.position)
             self._blocked[key] = replace(entry, due_at=current_clock().monotonic())
@@ -274,13 +290,25 @@ class InMemoryOutboxStorage:
         del self._archive[:purged]
         return purged
 
-    def _dead(self, message_ids: Sequence[str] | None = None) -> Iterator[tuple[str, _Blocked]]:
+    def _dead(self, matching: DeadLetterFilter = _EVERY) -> Iterator[tuple[str, _Blocked]]:
+        now = utc_now()
         for key, entry in self._blocked.items():
             waiting = self._waiting.get(entry.failed.position)
-            if entry.due_at is not None or waiting is None:
-                continue
-            if message_ids is None or waiting.message.message_id in message_ids:
-                yield key, entry
+            if entry.due_at is None and waiting is not None:
+                age = now - entry.since
+                if _matches(matching, waiting.message, entry.failed.error, age):
+                    yield key, entry
+
+
+def _matches(wanted: DeadLetterFilter, message: OutboxMessage, error: str, age: timedelta) -> bool:
+    return (
+        (wanted.message_ids is None or message.message_id in wanted.message_ids)
+        and (wanted.event_types is None or message.event_type in wanted.event_types)
+        and (wanted.partition_keys is None or message.partition_key in wanted.partition_keys)
+        and (wanted.older_than is None or age > wanted.older_than)
+        and (wanted.newer_than is None or age <= wanted.newer_than)
+        and wanted.error in error
+    )
 
 
 def _already_there(taken: Iterable[str]) -> PersistenceError:

@@ -85,7 +85,7 @@ class InMemoryReadModelWriter:
         """Add to numbers of a row, which begin at 0."""
         row = dict(await self.get(collection, key) or {})
         for name, amount in amounts.items():
-            row[name] = row.get(name, 0) + amount
+            row[name] = (row.get(name) or 0) + amount
         self._written[collection, key] = row
 
     async def delete(self, collection: str, key: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 
 def is_transient(error: Exception) -> bool:

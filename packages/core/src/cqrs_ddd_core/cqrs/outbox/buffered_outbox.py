@@ -12,6 +12,7 @@ from cqrs_ddd_core.cqrs.outbox.relay import Relay, boot_time
 from cqrs_ddd_core.cqrs.outbox.settings import RelaySettings, default_retries
 from cqrs_ddd_core.cqrs.scope import current_scope
 from cqrs_ddd_core.cqrs.shielding import shielded
+from cqrs_ddd_core.ports.feed_signal import FeedSignal
 from cqrs_ddd_core.ports.message_publisher import IMessagePublisher
 from cqrs_ddd_core.ports.outbox_operations import IOutboxOperations
 from cqrs_ddd_core.ports.outbox_relay import IOutboxRelayStorage, RelayLeaseLostError
@@ -45,6 +46,8 @@ class BufferedOutbox:
             this process do not wait for it.
         settings: everything else; the three above count for nothing then.
         name: how it shows up among the relays; host and process by default.
+        signal: told of commits here, and wakes the relay; such as a ``PostgreSQLSignal``, by which
+            one process wakes the relays of others.
 
     Example:
         >>> from cqrs_ddd_core import InMemoryOutboxStorage, OutboxMessage, utc_now
@@ -74,8 +77,9 @@ class BufferedOutbox:
         poll_interval: float = 0.25,
         settings: RelaySettings | None = None,
         name: str | None = None,
+        signal: FeedSignal | None = None,
     ) -> None:
-        self._storage = storage
+        self._storage, self._signal = storage, signal
         self.settings = settings or RelaySettings(
             batch_size=batch_size,
             max_held=max(2000, 4 * batch_size),
@@ -101,9 +105,9 @@ class BufferedOutbox:
         scope = current_scope() if uow is None else None
         uow = scope.uow if scope is not None else uow
         if uow is None:
-            self.wake()
-        elif messages and self._is_at_work:
-            uow.on_commit(self._wake)
+            await self._committed()
+        elif messages and (self._is_at_work or self._signal is not None):
+            uow.on_commit(self._committed)
 
     async def get_pending(
         self, limit: int = 100, uow: IUnitOfWork | None = None
@@ -115,8 +119,10 @@ class BufferedOutbox:
         """Have the relay look into the storage now."""
         self.relay.read_soon()
 
-    async def _wake(self) -> None:
+    async def _committed(self) -> None:
         self.wake()
+        if self._signal is not None:
+            self._signal.notify()
 
     # -- delivering them -----------------------------------------------------------------------
 
@@ -165,7 +171,10 @@ class BufferedOutbox:
         relay, pause = self.relay, _FIRST_PAUSE
         token = current_context.set(None)  # what is delivered belongs to other conversations
         self._stop_by, self._is_at_work = None, True
-        watching = asyncio.create_task(self._begin_stop_when(stopping))
+        watching = [
+            asyncio.create_task(self._begin_stop_when(stopping)),
+            asyncio.create_task(self._wake_by_signal()),
+        ]
         try:
             while not self._is_done():
                 relay.poke.clear()
@@ -186,7 +195,8 @@ class BufferedOutbox:
                     await self._wait(until)
         finally:
             self._is_at_work = False
-            watching.cancel()
+            for watcher in watching:
+                watcher.cancel()
             current_context.reset(token)
             await shielded(self._end())
 
@@ -195,6 +205,12 @@ class BufferedOutbox:
         self._stop_by = boot_time() + self._drain_timeout
         self.relay.drop_queued()
         self.relay.poke.set()
+
+    async def _wake_by_signal(self) -> None:
+        while self._signal is not None:
+            seen = self._signal.count
+            if await self._signal.wait(seen, _LONGEST_PAUSE):
+                self.wake()
 
     def _note_step(self) -> None:
         """Say how the relay gets on: what it has in hand, or why that stays there."""

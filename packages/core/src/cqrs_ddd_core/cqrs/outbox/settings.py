@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cqrs_ddd_core.middleware.retry import RetryPolicy
+from cqrs_ddd_core.primitives.retry import RetryPolicy
 
 
 def default_retries(max_retries: int = 5) -> RetryPolicy:

@@ -12,6 +12,7 @@ import pytest
 
 _MODULES = (
     "cache_service",
+    "circuit_breaker",
     "concurrent_unit_of_work",
     "event_store",
     "idempotency_store",
@@ -26,6 +27,7 @@ _MODULES = (
     "search",
     "standalone_repository",
     "steps",
+    "tagged_event_store",
     "unit_of_work",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
@@ -33,6 +35,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 # imported only now, so that a failed assert of a suite shows its values
 # ruff: noqa: E402
 from cqrs_ddd_core.testing.conformance.cache_service import CacheServiceConformance
+from cqrs_ddd_core.testing.conformance.circuit_breaker import CircuitBreakerConformance
 from cqrs_ddd_core.testing.conformance.concurrent_unit_of_work import (
     ConcurrentUnitOfWorkConformance,
 )
@@ -50,10 +53,12 @@ from cqrs_ddd_core.testing.conformance.search import SearchConformance
 from cqrs_ddd_core.testing.conformance.standalone_repository import (
     StandaloneRepositoryConformance,
 )
+from cqrs_ddd_core.testing.conformance.tagged_event_store import TaggedEventStoreConformance
 from cqrs_ddd_core.testing.conformance.unit_of_work import UnitOfWorkConformance
 
 __all__ = [
     "CacheServiceConformance",
+    "CircuitBreakerConformance",
     "ConcurrentUnitOfWorkConformance",
     "EventStoreConformance",
     "IdempotencyStoreConformance",
@@ -67,5 +72,6 @@ __all__ = [
     "RepositoryConformance",
     "SearchConformance",
     "StandaloneRepositoryConformance",
+    "TaggedEventStoreConformance",
     "UnitOfWorkConformance",
 ]

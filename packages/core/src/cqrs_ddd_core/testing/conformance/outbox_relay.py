@@ -2,12 +2,13 @@
 # ruff: noqa: D102, PLR2004 - test names are sentences; numbers of messages
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
 import pytest
 
-from cqrs_ddd_core.ports.outbox_operations import IOutboxOperations
+from cqrs_ddd_core.ports.outbox_operations import DeadLetterFilter, IOutboxOperations
 from cqrs_ddd_core.ports.outbox_relay import (
     SLOTS,
     FailedKey,
@@ -25,6 +26,28 @@ from cqrs_ddd_core.testing.until import until
 
 _ALL = range(SLOTS)
 _LONG = 600.0
+
+
+_DAY = timedelta(days=1)
+_EMPTY_CHOICES = [
+    DeadLetterFilter(message_ids=[]),
+    DeadLetterFilter(event_types=()),
+    DeadLetterFilter(partition_keys=set[str]()),
+    DeadLetterFilter(message_ids=[], error="Boom"),
+]
+_CHOICES: list[tuple[DeadLetterFilter, list[str]]] = [
+    (DeadLetterFilter(), ["m-0", "m-1", "m-2", "m-3", "m-4", "m-5"]),
+    (DeadLetterFilter(message_ids={"m-1", "m-9"}), ["m-1"]),
+    (DeadLetterFilter(event_types=["Renamed"]), ["m-0", "m-2", "m-4"]),
+    (DeadLetterFilter(event_types=["Renamed", "Moved"], error="it's odd"), ["m-1", "m-3", "m-5"]),
+    (DeadLetterFilter(event_types=["Renamed"], partition_keys=["k-4", "k-5"]), ["m-4"]),
+    (DeadLetterFilter(error="IT'S ODD"), []),
+    (DeadLetterFilter(error="100%_"), []),
+    (DeadLetterFilter(older_than=_DAY), []),
+    (DeadLetterFilter(older_than=-_DAY, partition_keys=["k-0"]), ["m-0"]),
+    (DeadLetterFilter(newer_than=_DAY, partition_keys=["k-0"]), ["m-0"]),
+    (DeadLetterFilter(newer_than=-_DAY), []),
+]
 
 
 class FullOutbox(IOutboxStorage, IOutboxRelayStorage, IOutboxOperations, Protocol):
@@ -344,8 +367,8 @@ class OutboxRelayStorageConformance:
         self, outbox: FullOutbox
     ) -> None:
         await _with_dead_letter(outbox)
-        assert await outbox.redrive(["unknown", "m-1"]) == 0
-        assert await outbox.redrive(["m-0"]) == 1
+        assert await outbox.redrive(DeadLetterFilter(message_ids=["unknown", "m-1"])) == 0
+        assert await outbox.redrive(DeadLetterFilter(message_ids=["m-0"])) == 1
         assert await outbox.dead_letters() == []
         [entry] = (await outbox.due(_ALL, 10)).keys
         assert entry.message is not None
@@ -358,10 +381,60 @@ class OutboxRelayStorageConformance:
         assert await outbox.redrive() == 3
         assert len((await outbox.due(_ALL, 10)).keys) == 3
 
+    async def test_an_empty_choice_of_letters_is_none_not_all(self, outbox: FullOutbox) -> None:
+        await _with_dead_letter(outbox)
+        for nothing in _EMPTY_CHOICES:
+            assert await outbox.dead_letters(matching=nothing) == []
+            assert await outbox.count_dead_letters(nothing) == 0
+            assert await outbox.redrive(nothing) == await outbox.discard(nothing) == 0
+        assert await outbox.count_dead_letters() == 1
+
+    async def test_letters_are_chosen_by_type_key_age_and_error(self, outbox: FullOutbox) -> None:
+        await _with_dead_letters(outbox, 6)
+        for wanted, ids in _CHOICES:
+            letters = await outbox.dead_letters(matching=wanted)
+            assert [letter.message.message_id for letter in letters] == ids, wanted
+            assert await outbox.count_dead_letters(wanted) == len(ids)
+
+    async def test_only_letters_that_are_chosen_are_redriven_or_discarded(
+        self, outbox: FullOutbox
+    ) -> None:
+        await _with_dead_letters(outbox, 6)
+        assert await outbox.redrive(DeadLetterFilter(error="odd")) == 3
+        assert [each.blocked.key for each in (await outbox.due(_ALL, 10)).keys] != []
+        assert await outbox.redrive(DeadLetterFilter(error="odd")) == 0
+        chosen = DeadLetterFilter(error="even", partition_keys=["k-2", "k-3"])
+        assert await outbox.discard(chosen) == 1
+        left = await outbox.dead_letters()
+        assert [letter.message.message_id for letter in left] == ["m-0", "m-4"]
+        assert (await outbox.statistics()).waiting == 5
+
+    async def test_pages_of_letters_bring_each_once_while_others_are_redriven(
+        self, outbox: FullOutbox
+    ) -> None:
+        await _with_dead_letters(outbox, 10)
+        first = await outbox.dead_letters(4)
+        await outbox.redrive(DeadLetterFilter(message_ids=["m-3", "m-5"]))
+        second = await outbox.dead_letters(4, after=first[-1].position)
+        third = await outbox.dead_letters(4, after=second[-1].position)
+        ids = [letter.message.message_id for letter in (*first, *second, *third)]
+        assert ids == [f"m-{n}" for n in range(10) if n != 5]
+        assert await outbox.dead_letters(4, after=third[-1].position) == []
+
+    async def test_more_letters_than_a_statement_takes_are_redriven_and_discarded(
+        self, outbox: FullOutbox
+    ) -> None:
+        await _with_dead_letters(outbox, 1200)
+        assert await outbox.redrive(DeadLetterFilter(error="odd")) == 600
+        assert await outbox.discard(DeadLetterFilter(older_than=-_DAY)) == 600
+        assert await outbox.count_dead_letters() == 0
+        statistics = await outbox.statistics()
+        assert (statistics.waiting, statistics.retrying) == (600, 1200)
+
     async def test_a_discarded_letter_is_gone_and_its_key_goes_on(self, outbox: FullOutbox) -> None:
         await _with_dead_letter(outbox)
-        assert await outbox.discard(["m-1", "unknown"]) == 0
-        assert await outbox.discard(["m-0"]) == 1
+        assert await outbox.discard(DeadLetterFilter(message_ids=["m-1", "unknown"])) == 0
+        assert await outbox.discard(DeadLetterFilter(message_ids=["m-0"])) == 1
         [entry] = (await outbox.due(_ALL, 10)).keys
         assert (entry.blocked.key, entry.message) == ("k", None)
         await _settle(outbox, healed=["k"])
@@ -434,3 +507,17 @@ async def _with_dead_letter(outbox: FullOutbox, key: str = "k") -> None:
         parked=[(w.position, key) for w in behind],
         failed=[_failed(head, key, attempts=6, retry_in=None)],
     )
+
+
+async def _with_dead_letters(outbox: FullOutbox, count: int) -> None:
+    """Leave dead letters ``m-0``, ``m-1``... of keys of their own, by turns of two kinds."""
+    kinds = [("Renamed", "Boom: it's even"), ("Moved", "Boom: it's odd")]
+    messages = [
+        replace(_message(f"m-{n}", key=f"k-{n}"), event_type=kinds[n % 2][0]) for n in range(count)
+    ]
+    await outbox.save_messages(messages)
+    failed = [
+        FailedKey(w.message.partition_key, w.slot, w.position, 6, None, kinds[n % 2][1])
+        for n, w in enumerate(await _read(outbox, limit=count))
+    ]
+    await _settle(outbox, failed=failed)

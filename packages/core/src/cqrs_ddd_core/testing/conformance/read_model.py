@@ -2,6 +2,7 @@
 # ruff: noqa: D102, PT012 - test names are sentences; figures; a transaction is one step
 
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ class _Oops(Exception):  # noqa: N818
 class ReadModelConformance:
     """Subclass, provide ``read_model``, ``read_live`` and ``uow_factory``, done.
 
-    The read model has two collections: ``totals``, rows with the key ``id``, ``name`` (text or
-    null), ``orders`` and ``amount`` (whole numbers, 0 by default); and ``profiles``, documents.
+    The read model has three collections: ``totals``, rows with the key ``id``, ``name`` (text or
+    null), ``orders`` and ``amount`` (whole numbers, 0 by default); ``spending``, rows with the key
+    ``id`` and ``spent`` (an exact decimal or null); and ``profiles``, documents.
     ``read_live(collection)`` returns what readers see, rows without their key and documents, by
     key. ``uow_factory`` makes units of work on the same store.
     """
@@ -59,6 +61,23 @@ class ReadModelConformance:
             "a": {"name": "Ann", "orders": 42, "amount": 22},
             "b": _counted(orders=9),
         }
+
+    async def test_decimals_are_added_exactly_and_begin_at_0(
+        self, read_model: IReadModel, read_live: Reader, uow_factory: UowFactory
+    ) -> None:
+        await read_model.create(1, live=True)
+        async with uow_factory() as uow:
+            writer = read_model.writer(1, uow)
+            await writer.put("spending", "b", {"spent": None})
+            await writer.flush()
+        for amount in ("0.1", "0.2", "12345678901234567890.123456", "-0.000001"):
+            async with uow_factory() as uow:
+                writer = read_model.writer(1, uow)
+                await writer.add("spending", "a", {"spent": Decimal(amount)})
+                await writer.add("spending", "b", {"spent": Decimal(amount)})
+                await writer.flush()
+        spent = Decimal("12345678901234567890.423455")
+        assert await read_live("spending") == {"a": {"spent": spent}, "b": {"spent": spent}}
 
     async def test_documents_are_replaced_whole(
         self, read_model: IReadModel, read_live: Reader, uow_factory: UowFactory

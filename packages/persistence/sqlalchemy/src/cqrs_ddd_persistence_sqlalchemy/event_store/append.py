@@ -8,7 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from cqrs_ddd_core.ports import ExpectedVersion, StoredEvent, StreamAppend, StreamId
+from cqrs_ddd_core.ports import (
+    AppendCondition,
+    AppendConditionError,
+    ExpectedVersion,
+    StoredEvent,
+    StreamAppend,
+    StreamId,
+)
 from cqrs_ddd_core.primitives.clock import as_utc, utc_now
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_persistence_sqlalchemy.engine import FAILED
@@ -18,6 +25,8 @@ from cqrs_ddd_persistence_sqlalchemy.event_store.append_statement import (
     append_statement,
     array_parameters,
 )
+from cqrs_ddd_persistence_sqlalchemy.event_store.boundary import check, enter
+from cqrs_ddd_persistence_sqlalchemy.event_store.matching import TaggedEvent, tag_rows
 from cqrs_ddd_persistence_sqlalchemy.event_store.streams import (
     of_stream,
     stream_parameters,
@@ -66,10 +75,22 @@ class AppendBatch:
 
     The unique key of the table decides who was first. What it refuses is then looked at: the very
     same events are a success, an append at ``ANY`` version is repeated, anything else is refused.
+
+    Args:
+        tables: of the store.
+        with_tags: whether events may have tags; they go in a transaction, for they take locks.
+        condition: what must hold of the events before this batch and until the commit.
     """
 
-    def __init__(self, tables: EventTables) -> None:
-        self._tables = tables
+    def __init__(
+        self,
+        tables: EventTables,
+        *,
+        with_tags: bool = False,
+        condition: AppendCondition | None = None,
+    ) -> None:
+        self._tables, self._condition = tables, condition
+        self.takes_tags = with_tags or condition is not None
         self._plans: dict[StreamId, _Plan] = {}
         self._events: list[tuple[_Plan, StoredEvent]] = []
 
@@ -113,7 +134,7 @@ class AppendBatch:
 
     def write(self) -> Write:
         """Return this batch as one write of the queue."""
-        return Write(
+        write = Write(
             AppendTemplate(self._tables),
             [{}],
             self._failed,
@@ -121,6 +142,36 @@ class AppendBatch:
             prepare=self._prepared,
             alone=self._run_alone,
         )
+        return write._replace(rows=(), alone=self._run_in_turn) if self.takes_tags else write
+
+    # -- tags: in turn with those who depend on them -------------------------------------------
+
+    def _run_in_turn(self, connection: Connection) -> None:
+        """Append when nobody else checks or appends what this batch depends on."""
+        try:
+            enter(connection, self._tables, self._tagged(), self._condition)
+            if self._condition is not None:
+                self._check(connection, self._condition)
+        except DBAPIError as error:
+            raise self._failed(error) from error
+        self._run_alone(connection)
+
+    def _check(self, connection: Connection, condition: AppendCondition) -> None:
+        try:
+            check(connection, self._tables, condition)
+        except AppendConditionError:
+            plans = self._plans.values()
+            was_lost = all(self._known(connection, plan) == plan.ids for plan in plans)
+            if not (plans and was_lost):  # the answer to the same append, which went through
+                raise
+
+    def _tagged(self) -> list[TaggedEvent]:
+        """Return what of each event that is to be written queries ask for."""
+        return [
+            TaggedEvent(plan.stream.tenant_id, event.event_type, event.tags)
+            for plan, event in self._events
+            if not plan.stands
+        ]
 
     # -- PostgreSQL: one statement ---------------------------------------------------------------
 
@@ -133,7 +184,8 @@ class AppendBatch:
     def _parameters(self) -> dict[str, Any]:
         rows = self._rows()
         plans = [plan for plan in self._plans.values() if not plan.stands and plan.base]
-        return array_parameters(rows, [(plan.stream, plan.base) for plan in plans])
+        prior = [(plan.stream, plan.base) for plan in plans]
+        return array_parameters(rows, prior, tag_rows(self._tagged()) if self.takes_tags else None)
 
     def _rows(self) -> list[dict[str, Any]]:
         versions = {stream: plan.base for stream, plan in self._plans.items()}
@@ -160,13 +212,15 @@ class AppendBatch:
     def _append_at_once(self, connection: Connection) -> bool:
         """Append in one statement; return False when nothing was written."""
         plans = list(self._plans.values())
-        retries = len(plans) > 1 or not plans[0].is_exact
+        retries = len(plans) != 1 or not plans[0].is_exact
         with connection.begin_nested() if retries else nullcontext() as savepoint:
             write = self._prepared(connection)
             if write is None:
                 return True
             try:
-                found = append_statement(self._tables).scalar(connection, write.rows[0])
+                found = append_statement(self._tables, with_tags=self.takes_tags).scalar(
+                    connection, write.rows[0]
+                )
             except DBAPIError as error:
                 raise self._failed(error) from error
             if found == write.rows[0]["size"]:
@@ -198,6 +252,9 @@ class AppendBatch:
                         for n, row in enumerate(rows)
                     ],
                 )
+                if index := tag_rows(self._tagged()):
+                    tagged = [{**row, "append_id": append_id} for row in index]
+                    connection.execute(insert(self._tables.tags), tagged)
             except IntegrityError as error:
                 if savepoint is None or not is_unique_violation(error):
                     raise self._failed(error) from error
@@ -308,4 +365,10 @@ def _row(stream: StreamId, event: StoredEvent, version: int) -> dict[str, Any]:
         "correlation_id": event.correlation_id,
         "causation_id": event.causation_id,
         "metadata": event.metadata or None,
+        "tags": list(event.tags) or None,
     }
+
+
+def has_tags(append: StreamAppend) -> bool:
+    """Whether one of the events has tags."""
+    return any(event.tags for event in append.events)

@@ -41,6 +41,12 @@ _ARRAYS: dict[str, Any] = {
     "occurred_at": _TIME,
     **dict.fromkeys(("correlation_id", "causation_id", "metadata"), Text()),
 }
+_TAGS: dict[str, Any] = {"tags": Text()}  # of events that have some, which others do not pay for
+_DOCUMENTS = ("metadata", "tags")
+_INDEX: dict[str, Any] = {
+    **dict.fromkeys(("tenant_id", "tag", "event_type"), Text()),
+    "place": Integer(),
+}
 
 
 class AppendTemplate:
@@ -67,24 +73,28 @@ class AppendTemplate:
 
 
 @lru_cache(maxsize=64)
-def append_statement(tables: EventTables) -> Prepared:
+def append_statement(tables: EventTables, *, with_tags: bool) -> Prepared:
     """Return the append as a statement of its own, which tells how many events were written."""
-    parts, written = _parts(tables, "new", "")
+    parts, written = _parts(tables, "new", "", _ARRAYS | _TAGS if with_tags else _ARRAYS)
+    if with_tags:
+        parts.append(_index(tables, written))
     return Prepared(select(func.count()).select_from(written).add_cte(*parts))
 
 
-def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]:
+def _parts(
+    tables: EventTables, name: str, prefix: str, columns: Mapping[str, Any] = _ARRAYS
+) -> tuple[list[CTE], CTE]:
     """Return the parts that write events and their pending row, and the one to count.
 
     Nothing is written when a stream has no event of the version that the append stands on. An id
     of the append is taken behind that check, so that in one stream ids follow versions.
     """
     events, pending = tables.events, tables.pending
-    arrays = [bindparam(f"{prefix}{n}", type_=ARRAY(kind)) for n, kind in _ARRAYS.items()]
+    arrays = [bindparam(f"{prefix}{n}", type_=ARRAY(kind)) for n, kind in columns.items()]
     new = (
         func.unnest(*arrays)
         .table_valued(
-            *(column(n, kind) for n, kind in _ARRAYS.items()),
+            *(column(n, kind) for n, kind in columns.items()),
             with_ordinality="ordinal",
             name=f"{prefix}row",
         )
@@ -101,8 +111,8 @@ def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]
     values: dict[str, Any] = {
         "append_id": taken.c.append_id,
         "place": new.c.ordinal - 1,
-        **{n: new.c[n] for n in _ARRAYS if n != "metadata"},
-        "metadata": cast(new.c.metadata, postgresql.JSONB()),
+        **{n: new.c[n] for n in columns if n not in _DOCUMENTS},
+        **{n: cast(new.c[n], postgresql.JSONB()) for n in columns if n in _DOCUMENTS},
         "recorded_at": recorded_at,
     }
     rows = select(*values.values()).select_from(taken.join(new, true()))
@@ -110,7 +120,7 @@ def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]
         postgresql.insert(events)
         .from_select(list(values), rows)
         .on_conflict_do_nothing()
-        .returning(events.c.append_id)
+        .returning(events.c.append_id, events.c.place)
         .cte(name)
     )
     waiting = (
@@ -123,6 +133,20 @@ def _parts(tables: EventTables, name: str, prefix: str) -> tuple[list[CTE], CTE]
         .cte(f"{name}_pending")
     )
     return [taken, written, waiting], written
+
+
+def _index(tables: EventTables, written: CTE) -> CTE:
+    """Return the part that writes the tags of those events that were written."""
+    arrays = [bindparam(f"index_{n}", type_=ARRAY(kind)) for n, kind in _INDEX.items()]
+    new = (
+        func.unnest(*arrays)
+        .table_valued(*(column(n, kind) for n, kind in _INDEX.items()), name="index_row")
+        .render_derived()
+    )
+    rows = select(*(new.c[n] for n in _INDEX), written.c.append_id).select_from(
+        written.join(new, new.c.place == written.c.place)
+    )
+    return insert(tables.tags).from_select([*_INDEX, "append_id"], rows).cte("new_tags")
 
 
 def _has_prior_versions(tables: EventTables, prefix: str) -> ColumnElement[bool]:
@@ -144,18 +168,27 @@ def _has_prior_versions(tables: EventTables, prefix: str) -> ColumnElement[bool]
 
 
 def array_parameters(
-    rows: Sequence[Mapping[str, Any]], prior: Sequence[tuple[StreamId, int]]
+    rows: Sequence[Mapping[str, Any]],
+    prior: Sequence[tuple[StreamId, int]],
+    index: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the parameters of the append.
 
     Args:
         rows: the events, a mapping of columns each.
         prior: the streams that have events, and the version that the append stands on.
+        index: the rows of their tags; None for the statement without tags.
     """
-    arrays = {name: [row[name] for row in rows] for name in _ARRAYS}
-    arrays["metadata"] = [
-        None if metadata is None else to_json(metadata).decode() for metadata in arrays["metadata"]
-    ]
+    columns = _ARRAYS if index is None else _ARRAYS | _TAGS
+    arrays = {name: [row[name] for row in rows] for name in columns}
+    for name in _DOCUMENTS:
+        if name in columns:
+            arrays[name] = [
+                None if document is None else to_json(document).decode()
+                for document in arrays[name]
+            ]
+    if index is not None:
+        arrays |= {f"index_{name}": [row[name] for row in index] for name in _INDEX}
     return {
         **arrays,
         **{f"prior_{name}": [getattr(stream, name) for stream, _ in prior] for name in STREAM},

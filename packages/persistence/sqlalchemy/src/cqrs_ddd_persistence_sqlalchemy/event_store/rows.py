@@ -20,6 +20,7 @@ COLUMNS = (
     "correlation_id",
     "causation_id",
     "metadata",
+    "tags",
 )
 
 
@@ -42,6 +43,7 @@ def stored_event(row: Sequence[Any], position: int = 0) -> StoredEvent:
         correlation_id,
         causation_id,
         metadata,
+        tags,
     ) = row
     return StoredEvent(
         event_id=event_id,
@@ -56,4 +58,5 @@ def stored_event(row: Sequence[Any], position: int = 0) -> StoredEvent:
         correlation_id=correlation_id,
         causation_id=causation_id,
         metadata=metadata or {},
+        tags=tuple(tags) if tags else (),
     )

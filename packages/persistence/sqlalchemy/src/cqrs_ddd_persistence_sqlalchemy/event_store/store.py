@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.cqrs.shielding import shielded
 from cqrs_ddd_core.ports import (
+    AppendCondition,
+    EventQuery,
     ExpectedVersion,
     FeedPage,
     FeedSignal,
@@ -20,16 +22,19 @@ from cqrs_ddd_core.ports import (
     StreamAppend,
     StreamId,
 )
+from cqrs_ddd_core.ports.event_query import refuse_untagged
 from cqrs_ddd_core.primitives.errors import ConcurrencyError
 from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.engine import READ_ONLY
 from cqrs_ddd_persistence_sqlalchemy.errors import translated
-from cqrs_ddd_persistence_sqlalchemy.event_store.append import AppendBatch
+from cqrs_ddd_persistence_sqlalchemy.event_store.append import AppendBatch, has_tags
+from cqrs_ddd_persistence_sqlalchemy.event_store.boundary import check_support
 from cqrs_ddd_persistence_sqlalchemy.event_store.feed import (
     Stretch,
     latest_position,
     read_stretch,
 )
+from cqrs_ddd_persistence_sqlalchemy.event_store.matching import matching_query
 from cqrs_ddd_persistence_sqlalchemy.event_store.rows import COLUMNS, stored_event
 from cqrs_ddd_persistence_sqlalchemy.event_store.sequencer import advance
 from cqrs_ddd_persistence_sqlalchemy.event_store.streams import (
@@ -50,7 +55,7 @@ _WINDOW = 10_000  # positions that a page looks through for events of some types
 
 
 class SQLAlchemyEventStore:
-    """Events and their feed in four tables (see ``IEventStore``).
+    """Events, their feed and their tags in five tables (see ``ITaggedEventStore``).
 
     An append waits for the end of the unit of work and goes to the server with its other writes.
     Positions in the feed are given after the commit, by whoever reads the feed.
@@ -60,6 +65,7 @@ class SQLAlchemyEventStore:
         upcaster_registry: brings old events to the schema of today as they are read.
         table: the name of the table of events; the others begin with it.
         batch_size: how many events a read fetches at once.
+        signal: told of commits, such as a ``PostgreSQLSignal``; else one for this process alone.
     """
 
     def __init__(
@@ -69,10 +75,11 @@ class SQLAlchemyEventStore:
         upcaster_registry: IUpcaster | None = None,
         table: str = "events",
         batch_size: int = 1000,
+        signal: FeedSignal | None = None,
     ) -> None:
         self._session_factory, self._upcasters = session_factory, upcaster_registry
         self._tables, self._batch_size = event_tables(table), batch_size
-        self.signal = FeedSignal()
+        self.signal = signal or FeedSignal()
 
     @property
     def tables(self) -> EventTables:
@@ -109,10 +116,18 @@ class SQLAlchemyEventStore:
         return expected_version + len(events) if expected_version >= 0 else batch.version_of(stream)
 
     async def append_many(
-        self, appends: Sequence[StreamAppend], uow: IUnitOfWork | None = None
+        self,
+        appends: Sequence[StreamAppend],
+        uow: IUnitOfWork | None = None,
+        *,
+        condition: AppendCondition | None = None,
     ) -> None:
-        """Append to several streams, all or nothing."""
+        """Append to several streams, all or nothing, if ``condition`` holds until the commit."""
         async with joined(self._session_factory, uow) as transaction:
+            if condition is not None:
+                check_support(transaction.engine.dialect.name)
+                refuse_untagged(event for append in appends for event in append.events)
+                self._begin_batch(transaction, with_tags=True, condition=condition)
             for append in appends:
                 await self._gather(transaction, append)
 
@@ -124,16 +139,27 @@ class SQLAlchemyEventStore:
         if not append.events:
             await self._check(transaction, append)
             return None
-        gathered = transaction.transaction.writes.gathered
-        batch: AppendBatch | None = gathered.get(self)
+        batch: AppendBatch | None = transaction.transaction.writes.gathered.get(self)
         if batch is not None and not batch.accepts(append):
-            await transaction.flush()
+            await transaction.send_writes()  # a flush may be what appends
             batch = None
-        if batch is None:
-            batch = gathered[self] = AppendBatch(self._tables)
-            transaction.write(batch.write())
-            transaction.on_commit(self._committed)
+        if batch is None or (not batch.takes_tags and has_tags(append)):
+            batch = self._begin_batch(transaction, with_tags=has_tags(append))
         batch.add(append)
+        return batch
+
+    def _begin_batch(
+        self,
+        transaction: SQLAlchemyUnitOfWork,
+        *,
+        with_tags: bool,
+        condition: AppendCondition | None = None,
+    ) -> AppendBatch:
+        """Have a new batch written behind what waits in ``transaction``."""
+        batch = AppendBatch(self._tables, with_tags=with_tags, condition=condition)
+        transaction.write(batch.write())
+        transaction.on_commit(self._committed)
+        transaction.transaction.writes.gathered[self] = batch
         return batch
 
     async def _check(self, transaction: SQLAlchemyUnitOfWork, append: StreamAppend) -> None:
@@ -172,6 +198,21 @@ class SQLAlchemyEventStore:
             last = rows[-1][_VERSION]
             low, high = (low, last) if backwards else (last, high)
 
+    async def read_matching(
+        self, query: EventQuery, *, uow: IUnitOfWork | None = None
+    ) -> AsyncGenerator[StoredEvent]:
+        """Yield the events that ``query`` finds, each once, an event behind those it rests on."""
+        behind = (0, -1)
+        while True:
+            statement, given = matching_query(self._tables, query, behind, self._batch_size)
+            async with joined(self._session_factory, uow, read_only=True) as transaction:
+                rows = (await self._read(transaction, statement, given)).all()
+            for row in rows:
+                yield self._today(stored_event(row[:-2]))
+            if len(rows) < self._batch_size:
+                return
+            behind = (rows[-1][-2], rows[-1][-1])
+
     async def stream_version(self, stream: StreamId, uow: IUnitOfWork | None = None) -> int:
         """Return the version of the last event of ``stream``; 0 when it has none."""
         async with joined(self._session_factory, uow, read_only=True) as transaction:
@@ -189,6 +230,14 @@ class SQLAlchemyEventStore:
     async def _version(self, transaction: SQLAlchemyUnitOfWork, stream: StreamId) -> int:
         query = version_query(self._tables)
         return (await self._rows(transaction, query, stream_parameters(stream)))[0][0] or 0
+
+    async def _read(
+        self, transaction: SQLAlchemyUnitOfWork, statement: Any, parameters: Any = None
+    ) -> Any:
+        try:
+            return await transaction.read(statement, parameters)
+        except DBAPIError as error:
+            raise self._translated(error) from error
 
     async def _rows(
         self, transaction: SQLAlchemyUnitOfWork, statement: Prepared, values: Values

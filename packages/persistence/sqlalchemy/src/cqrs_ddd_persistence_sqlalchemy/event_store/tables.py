@@ -24,19 +24,21 @@ _VACUUM_OFTEN = DDL(
 
 
 class EventTables(NamedTuple):
-    """The four tables of one event store.
+    """The five tables of one event store.
 
     Attributes:
         events: every event, found by the append that brought it and by its stream.
         pending: appends that have no position yet; empty but for the last moments.
         feed: appends in the order of the feed, each with the position of its first event.
         head: one row, the last position; locked by who gives out positions.
+        tags: events with tags by each of these, and once without one; empty where nobody uses tags.
     """
 
     events: Table
     pending: Table
     feed: Table
     head: Table
+    tags: Table
 
 
 def event_tables(name: str = "events", metadata: MetaData | None = None) -> EventTables:
@@ -60,6 +62,7 @@ def event_tables(name: str = "events", metadata: MetaData | None = None) -> Even
         Column("correlation_id", text_type()),
         Column("causation_id", text_type()),
         Column("metadata", json_type()),
+        Column("tags", json_type()),
         UniqueConstraint(
             "tenant_id", "aggregate_id", "aggregate_type", "version", name=f"{name}_stream_key"
         ),
@@ -86,4 +89,14 @@ def event_tables(name: str = "events", metadata: MetaData | None = None) -> Even
         Column("id", Integer(), primary_key=True, autoincrement=False),
         Column("position", BigInteger(), nullable=False),
     )
-    return EventTables(events, pending, feed, head)
+    tags = Table(
+        f"{name}_tags",
+        metadata,
+        Column("tenant_id", text_type(key=True), primary_key=True),
+        Column("tag", text_type(key=True), primary_key=True),
+        Column("event_type", text_type(key=True), primary_key=True),
+        Column("append_id", BigInteger(), primary_key=True, autoincrement=False),
+        Column("place", Integer(), primary_key=True, autoincrement=False),
+        sqlite_with_rowid=False,
+    )
+    return EventTables(events, pending, feed, head, tags)

@@ -5,6 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
+    Double,
+    bindparam,
     delete,
     func,
     insert,
@@ -25,7 +27,7 @@ from cqrs_ddd_core.ports import (
 )
 from cqrs_ddd_core.ports.outbox_relay import SLOTS
 from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
-from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, now_plus, waiting_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.base import OutboxBase, waiting_of
 from cqrs_ddd_persistence_sqlalchemy.outbox.relay_statements import RelayStatements
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import (
     digest_of,
@@ -185,21 +187,24 @@ class OutboxRelaying(OutboxBase):
         if not failed:
             return
         table = self._tables.blocked
-        statement = upsert(
-            table, self._dialect, "key_digest", ("head", "attempts", "due_at", "error")
+        changing = ("head", "attempts", "due_at", "error")
+        retry_in = bindparam("retry_in", type_=Double[float]())  # null makes due_at null
+        statement = upsert(table, self._dialect, "key_digest", changing).values(
+            due_at=epoch_now() + retry_in, failed_at=epoch_now()
         )
-        for entry in failed:
-            values = {
+        rows = [
+            {
                 "key_digest": digest_of(entry.key),
                 "slot": entry.slot,
                 "head": entry.position,
                 "attempts": entry.attempts,
                 "order_key": entry.key,
                 "error": entry.error.replace("\0", "\N{SYMBOL FOR NULL}"),
-                "due_at": None if entry.retry_in is None else now_plus(entry.retry_in),
-                "failed_at": epoch_now(),
+                "retry_in": entry.retry_in,
             }
-            await connection.execute(statement.values(values))
+            for entry in failed
+        ]
+        await connection.execute(statement, rows)
         await self._hide(connection, [entry.position for entry in failed])
 
     async def _heal(self, connection: AsyncConnection, keys: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.errors import translated
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
 from cqrs_ddd_persistence_sqlalchemy.outbox.base import message_of
+from cqrs_ddd_persistence_sqlalchemy.outbox.failures import OutboxFailures
 from cqrs_ddd_persistence_sqlalchemy.outbox.leases import OutboxLeases
 from cqrs_ddd_persistence_sqlalchemy.outbox.operations import OutboxOperations
 from cqrs_ddd_persistence_sqlalchemy.outbox.relaying import OutboxRelaying
@@ -20,7 +21,7 @@ from cqrs_ddd_persistence_sqlalchemy.outbox.tables import MESSAGE_COLUMNS, outbo
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
 
 
-class SQLAlchemyOutboxStorage(OutboxLeases, OutboxRelaying, OutboxOperations):
+class SQLAlchemyOutboxStorage(OutboxLeases, OutboxRelaying, OutboxFailures, OutboxOperations):
     """Outgoing messages in tables, for units of work, relays and people.
 
     See ``IOutboxStorage``, ``IOutboxRelayStorage`` and ``IOutboxOperations``.

@@ -91,6 +91,7 @@ def outbox_tables(name: str = "outbox", *, archive: bool = False) -> OutboxTable
             Column("order_key", text_type(), nullable=False),
             Column("error", text_type(), nullable=False),
             Index(f"{name}_blocked_due", "slot", "due_at"),
+            Index(f"{name}_blocked_head", "head"),
         ),
         parked=Table(
             f"{name}_parked",

@@ -5,15 +5,28 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Insert, Table, and_, delete, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    Table,
+    and_,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError, translated
+from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
 DOCUMENT = "document"
 _DELETES_AT_ONCE = 500
+_NOTHING: ColumnElement[Any] = literal_column("0")  # aiomysql takes no parameter behind VALUES
 
 
 @dataclass(slots=True)
@@ -180,10 +193,22 @@ def _upsert(table: Table, dialect: str, sets: tuple[str, ...], adds: tuple[str, 
     if dialect in {"mysql", "mariadb"}:
         upsert = mysql.insert(table)
         new: Any = upsert.inserted
-        updates = {name: new[name] for name in sets} | {n: own[n] + new[n] for n in adds}
+        updates = {name: new[name] for name in sets} | {n: _sum(own[n], new[n]) for n in adds}
         return upsert.on_duplicate_key_update(updates)
     factory: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement: Any = factory(table)
     new = statement.excluded
-    updates = {name: new[name] for name in sets} | {n: own[n] + new[n] for n in adds}
+    plus = _decimal_sum if dialect == "sqlite" else _sum
+    updates = {name: new[name] for name in sets} | {n: plus(own[n], new[n]) for n in adds}
     return statement.on_conflict_do_update(index_elements=key, set_=updates)
+
+
+def _sum(own: Column[Any], amount: Column[Any]) -> ColumnElement[Any]:
+    return func.coalesce(own, _NOTHING) + amount
+
+
+def _decimal_sum(own: Column[Any], amount: Column[Any]) -> ColumnElement[Any]:
+    """Add decimals as what they are, which SQLite would take for floats."""
+    if isinstance(own.type, ExactDecimal):
+        return func.cqrs_decimal_add(func.coalesce(own, _NOTHING), amount)
+    return _sum(own, amount)

@@ -1,40 +1,32 @@
-"""What questions are answered from, and how far each file has been read."""
+"""What the shop keeps besides invoices."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from cqrs_ddd_core import AggregateRoot, AggregateRootMixin, InvariantViolationError, new_id
-from order_fulfilment.domain import CancellationRecorded, Line, LineKind
+from cqrs_ddd_core import (
+    AggregateRoot,
+    AggregateRootMixin,
+    DomainEvent,
+    InvariantViolationError,
+    new_id,
+)
+from order_fulfilment.domain import Cancellation, CancellationRecorded
 
 
 @dataclass
-class SalesLine(AggregateRootMixin):
-    """One accepted line, flat, so that a database can add it up."""
+class OpenCancellation(AggregateRootMixin):
+    """A cancellation whose order is to be found; event-sourced ones cannot be searched."""
 
     id: str
-    kind: LineKind
-    invoice: str
-    country: str
-    month: str
-    stock_code: str
-    description: str
-    quantity: int
-    amount: Decimal
+    customer_id: int
+    opened_at: datetime
 
     @classmethod
-    def of(cls, invoice: str, kind: LineKind, line: Line) -> "SalesLine":
-        """Return the entry for a line of an invoice."""
-        return cls(
-            id=line.key,
-            kind=kind,
-            invoice=invoice,
-            country=line.country,
-            month=f"{line.at:%Y-%m}",
-            stock_code=line.stock_code,
-            description=line.description,
-            quantity=line.quantity,
-            amount=line.amount,
-        )
+    def of(cls, cancellation: Cancellation) -> "OpenCancellation":
+        """Return the entry for a cancellation, of a customer who is known."""
+        assert cancellation.customer_id is not None
+        return cls(cancellation.id, cancellation.customer_id, cancellation.opened_at)
 
 
 @dataclass
@@ -70,6 +62,13 @@ class RejectedRow(AggregateRootMixin):
         return cls(id=f"{file}:{number}", file=file, number=number, reason=reason, text=shown)
 
 
+class RowsTakenIn(DomainEvent):
+    """Further rows of a file have been dealt with."""
+
+    accepted: int
+    rejected: int
+
+
 class FileImport(AggregateRoot[str]):
     """How far a file has been taken in; its id is a digest of the content, not a name."""
 
@@ -88,3 +87,4 @@ class FileImport(AggregateRoot[str]):
         self.through = through
         self.accepted += accepted
         self.rejected += rejected
+        self.add_event(RowsTakenIn(accepted=accepted, rejected=rejected))

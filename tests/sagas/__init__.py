@@ -1,0 +1,1 @@
+"""Event-driven sagas, on every store."""
