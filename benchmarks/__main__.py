@@ -64,9 +64,11 @@ def main(
                 print(json.dumps(result.to_dict()), flush=True)
             else:
                 peer = "" if result.peer is None else f"  peer {result.peer:,.2f}"
+                ours, twin = result.processor
                 print(
                     f"{result.case:<52} ours {result.ours:>12,.2f}  twin {result.twin:>12,.2f} "
-                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better){peer}",
+                    f"{result.unit:<10} ratio {result.ratio:.2f} ({result.better} is better), "
+                    f"processor {ours:,.2f} and {twin:,.2f} µs each{peer}",
                     flush=True,
                 )
 

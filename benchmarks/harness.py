@@ -1,11 +1,11 @@
 """Runs a pair of functions by turns and compares their medians."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
-from time import perf_counter
-from typing import Any, Literal
+from time import perf_counter, process_time
+from typing import Any, Literal, NamedTuple
 
 Work = Callable[[], Awaitable[float]]
 Better = Literal["higher", "lower"]
@@ -30,7 +30,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured; ``ratio`` is ours over twin, ``peer`` another library's figure."""
+    """What was measured; ``ratio`` is ours over twin, ``peer`` another library's figure.
+
+    Attributes:
+        processor: the processor time of this process, ours and twin, in microseconds a unit; it
+            says more than the rate on a machine that others use, too.
+    """
 
     case: str
     ours: float
@@ -38,6 +43,7 @@ class Result:
     ratio: float
     unit: str
     better: Better
+    processor: tuple[float, float]
     peer: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,28 +91,38 @@ def groups() -> list[str]:
     return list(_cases)
 
 
+class _Spent(NamedTuple):
+    """Seconds a unit: by the clock on the wall, and of this process's processor."""
+
+    wall: float
+    processor: float
+
+
 async def measured(measurement: Case) -> Result:
     """Run a case: one round to warm up, then rounds of ours, twin and peer by turns."""
     async with measurement.open() as pair:
         works = [pair.ours, pair.twin] + ([pair.peer] if pair.peer is not None else [])
         for work in works:
-            await _seconds_each(pair, work)
-        figures: list[list[float]] = [[] for _ in works]
+            await _spent(pair, work)
+        figures: list[list[_Spent]] = [[] for _ in works]
         for turn in range(measurement.rounds):
             order = list(zip(works, figures, strict=True))
             for work, taken in order if turn % 2 else reversed(order):
-                taken.append(await _seconds_each(pair, work))
-    return _result(measurement, *map(median, figures))
+                taken.append(await _spent(pair, work))
+    return _result(measurement, *map(_medians, figures))
 
 
-async def _seconds_each(pair: Pair, work: Work) -> float:
+async def _spent(pair: Pair, work: Work) -> _Spent:
     if pair.prepare is not None:
         await pair.prepare()
-    if pair.measures:
-        return await work()
-    start = perf_counter()
+    start, busy = perf_counter(), process_time()
     units = await work()
-    return (perf_counter() - start) / units
+    wall, processor = perf_counter() - start, process_time() - busy
+    return _Spent(units, processor) if pair.measures else _Spent(wall / units, processor / units)
+
+
+def _medians(figures: Sequence[_Spent]) -> _Spent:
+    return _Spent(median(each.wall for each in figures), median(each.processor for each in figures))
 
 
 def _scaled(seconds: float, unit: str) -> float:
@@ -115,8 +131,8 @@ def _scaled(seconds: float, unit: str) -> float:
     return seconds * times if times is not None else 1 / seconds
 
 
-def _result(measurement: Case, ours: float, twin: float, peer: float | None = None) -> Result:
-    first, second = (_scaled(seconds, measurement.unit) for seconds in (ours, twin))
+def _result(measurement: Case, ours: _Spent, twin: _Spent, peer: _Spent | None = None) -> Result:
+    first, second = (_scaled(each.wall, measurement.unit) for each in (ours, twin))
     return Result(
         measurement.name,
         round(first, 3),
@@ -124,5 +140,6 @@ def _result(measurement: Case, ours: float, twin: float, peer: float | None = No
         round(first / second, 3),
         measurement.unit,
         measurement.better,
-        None if peer is None else round(_scaled(peer, measurement.unit), 3),
+        (round(ours.processor * 1e6, 2), round(twin.processor * 1e6, 2)),
+        None if peer is None else round(_scaled(peer.wall, measurement.unit), 3),
     )

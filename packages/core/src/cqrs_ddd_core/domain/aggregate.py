@@ -144,4 +144,8 @@ class AggregateRoot(AwareFields, BaseModel, AggregateRootMixin, Generic[ID]):
 
 def restore_version(aggregate: Any, version: int) -> None:
     """Tell ``aggregate`` which version the store holds; for adapters that load and save."""
-    aggregate._version = version  # noqa: SLF001
+    private = getattr(aggregate, "__pydantic_private__", None)
+    if private is not None and "_version" in private:
+        private["_version"] = version  # where it is, without pydantic's search for it
+    else:
+        aggregate._version = version  # noqa: SLF001

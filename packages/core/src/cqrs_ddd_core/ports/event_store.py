@@ -38,9 +38,9 @@ class StreamId:
         return f"{tenant}{self.aggregate_type}/{self.aggregate_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredEvent:
-    """An event as the store keeps it.
+    """An event as the store keeps it. Nobody changes one: readers share it.
 
     Attributes:
         stream: whose event it is.
@@ -74,7 +74,7 @@ class StoredEvent:
         if self.tags:
             object.__setattr__(self, "tags", checked_tags(self.tags))
         if self.occurred_at.tzinfo is None:
-            object.__setattr__(self, "occurred_at", as_utc(self.occurred_at))
+            self.occurred_at = as_utc(self.occurred_at)
 
 
 class StreamAppend(NamedTuple):

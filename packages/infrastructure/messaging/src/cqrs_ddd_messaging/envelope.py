@@ -81,13 +81,14 @@ def attributes_of(message: OutboxMessage, source: str) -> dict[str, str]:
     }
     if message.partition_key:
         attributes["subject"] = attributes["partitionkey"] = message.partition_key
-    optional = (
-        ("aggregatetype", message.aggregate_type),
-        ("correlationid", message.correlation_id),
-        ("causationid", message.causation_id),
-        ("tenantid", message.tenant_id),
-    )
-    attributes.update((name, value) for name, value in optional if value is not None)
+    if message.aggregate_type is not None:
+        attributes["aggregatetype"] = message.aggregate_type
+    if message.correlation_id is not None:
+        attributes["correlationid"] = message.correlation_id
+    if message.causation_id is not None:
+        attributes["causationid"] = message.causation_id
+    if message.tenant_id is not None:
+        attributes["tenantid"] = message.tenant_id
     if message.headers:
         others = dict(message.headers)
         attributes.update((name, others.pop(name)) for name in _TRACING if name in others)

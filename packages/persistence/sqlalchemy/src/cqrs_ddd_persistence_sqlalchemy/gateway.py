@@ -16,6 +16,7 @@ from cqrs_ddd_persistence_sqlalchemy.errors import (
     translated,
 )
 from cqrs_ddd_persistence_sqlalchemy.mapping import ID, VERSION, IMapping
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 from cqrs_ddd_persistence_sqlalchemy.search import SQLAlchemySearch
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
 
@@ -32,12 +33,12 @@ class _Statements:
     def __init__(self, mapping: IMapping[Any]) -> None:
         table, id_column = mapping.table, mapping.columns[ID]
         self.id, self.version = id_column.name, mapping.columns[VERSION].name
+        self.names = tuple(column.name for column in table.c)
         self.all = select(table)
-        self.one = self.all.where(id_column == bindparam("stored_id"))
         self.some = self.all.where(id_column.in_(bindparam("stored_ids", expanding=True)))
-        self.current_version = select(mapping.columns[VERSION]).where(
-            id_column == bindparam("stored_id")
-        )
+        is_it = id_column == bindparam("stored_id")
+        self.one = Prepared(self.all.where(is_it))
+        self.current_version = Prepared(select(mapping.columns[VERSION]).where(is_it))
         self.delete = Template(table, "delete", key=(self.id, self.version))
 
 
@@ -62,7 +63,7 @@ class SQLAlchemyGateway(Generic[T]):
         if ids is None:
             return await self._read(self._sql.all)
         if len(ids) == 1:
-            return await self._read(self._sql.one, {"stored_id": ids[0]})
+            return await self._one(ids[0])
         found: list[T] = []
         unique = list(dict.fromkeys(ids))
         for start in range(0, len(unique), _CHUNK):
@@ -98,6 +99,14 @@ class SQLAlchemyGateway(Generic[T]):
         """Return a query, to be run when its result is asked for."""
         return SQLAlchemySearch(self._uow, self._mapping, options)
 
+    async def _one(self, entity_id: Any) -> list[T]:
+        try:
+            rows = await self._uow.rows(self._sql.one, {"stored_id": entity_id})
+        except DBAPIError as error:
+            raise translated(error, self.aggregate_type.__name__) from error
+        names = self._sql.names
+        return [self._mapping.restore(dict(zip(names, row, strict=True))) for row in rows]
+
     async def _read(self, statement: Any, parameters: Any = None) -> list[T]:
         try:
             result = await self._uow.read(statement, parameters)
@@ -111,7 +120,7 @@ class SQLAlchemyGateway(Generic[T]):
         row = {**values, f"key_{self._sql.id}": entity_id, f"key_{self._sql.version}": version}
 
         def missed(connection: Connection) -> None:
-            found = connection.execute(self._sql.current_version, {"stored_id": entity_id}).scalar()
+            found = self._sql.current_version.scalar(connection, {"stored_id": entity_id})
             if found != version:
                 raise ConcurrencyError(self._target([change]), expected=version, actual=found)
 

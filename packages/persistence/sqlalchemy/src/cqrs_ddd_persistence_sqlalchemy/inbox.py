@@ -3,17 +3,29 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
-from sqlalchemy import Column, MetaData, Select, Table, and_, bindparam, delete, or_, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cqrs_ddd_core.ports import DuplicateMessageError, IUnitOfWork
 from cqrs_ddd_core.primitives.clock import utc_now
-from cqrs_ddd_persistence_sqlalchemy.conditions import is_one_of
 from cqrs_ddd_persistence_sqlalchemy.errors import is_unique_violation, translated
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 from cqrs_ddd_persistence_sqlalchemy.types import UtcDateTime, text_type
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import engine_of
 from cqrs_ddd_persistence_sqlalchemy.writes import Template, Write
@@ -50,14 +62,21 @@ class SQLAlchemyInboxStorage:
             return set()
         values = {"by": consumer, "of": list(message_ids)}
         async with joined(self._session_factory, uow) as transaction:
-            return set((await transaction.read(self._handled, values)).scalars())
+            return {message_id for (message_id,) in await transaction.rows(self.query, values)}
 
     @cached_property
-    def _handled(self) -> Select[Any]:
-        columns, dialect = self.table.c, engine_of(self._session_factory).dialect
-        return select(columns.message_id).where(
-            columns.consumer == bindparam("by"), is_one_of(columns.message_id, "of", dialect)
-        )
+    def query(self) -> Prepared:
+        """The query for those of the messages ``of`` that the consumer ``by`` has handled."""
+        columns = self.table.c
+        by_consumer = columns.consumer == bindparam("by")
+        if engine_of(self._session_factory).dialect.name != "postgresql":
+            some = columns.message_id.in_(bindparam("of", expanding=True))
+            return Prepared(select(columns.message_id).where(by_consumer, some))
+        # One by one, by the key: a plan that was made while the table was small, and is kept,
+        # would read all that the consumer has ever handled.
+        one = func.unnest(bindparam("of", type_=ARRAY(Text()))).column_valued("given")
+        known = select(true()).where(by_consumer, columns.message_id == one).scalar_subquery()
+        return Prepared(select(one).where(known))
 
     async def record(
         self, consumer: str, message_ids: Sequence[str], uow: IUnitOfWork | None = None

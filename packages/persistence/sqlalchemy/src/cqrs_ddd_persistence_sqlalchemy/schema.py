@@ -7,12 +7,12 @@ from typing import Any, Protocol, cast, runtime_checkable
 from sqlalchemy import Connection, Engine, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import greenlet_spawn
 
 from cqrs_ddd_core.cqrs.repository import repository
 from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.errors import MappingError
+from cqrs_ddd_persistence_sqlalchemy.greenlets import in_greenlet
 from cqrs_ddd_persistence_sqlalchemy.mapping import mapping_of
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork
 
@@ -94,7 +94,7 @@ async def drop_schema(engine: AsyncEngine, *sources: Source) -> None:
 
 async def _run(engine: AsyncEngine, done: str, change: Callable[[Connection], None]) -> None:
     try:
-        await greenlet_spawn(_change, engine.sync_engine, change)
+        await in_greenlet(_change, engine.sync_engine, change)
     except DBAPIError as error:
         raise PersistenceError(f"The tables could not be {done}: {error.orig}") from error
 

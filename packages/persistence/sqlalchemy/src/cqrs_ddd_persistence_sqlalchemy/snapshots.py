@@ -12,10 +12,12 @@ from cqrs_ddd_core.ports import IUnitOfWork, StreamId
 from cqrs_ddd_persistence_sqlalchemy.errors import translated
 from cqrs_ddd_persistence_sqlalchemy.event_store.streams import (
     STREAM,
+    of_given_stream,
     of_stream,
     stream_parameters,
 )
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 from cqrs_ddd_persistence_sqlalchemy.types import UtcDateTime, bytes_type, text_type
 
 _VALUES = ("version", "event_id", "schema", "payload", "taken_at")
@@ -43,6 +45,8 @@ class SQLAlchemySnapshotStore:
             Column("payload", bytes_type(), nullable=False),
             Column("taken_at", UtcDateTime(), nullable=False),
         )
+        values = select(*(self.table.c[name] for name in _VALUES))
+        self._latest = Prepared(values.where(of_given_stream(self.table)))
 
     async def save_snapshot(self, snapshot: Snapshot, uow: IUnitOfWork | None = None) -> None:
         """Keep ``snapshot`` instead of an earlier one of its stream."""
@@ -59,15 +63,14 @@ class SQLAlchemySnapshotStore:
         self, stream: StreamId, uow: IUnitOfWork | None = None
     ) -> Snapshot | None:
         """Return the snapshot of ``stream``, or None."""
-        statement = select(*(self.table.c[name] for name in _VALUES)).where(
-            of_stream(self.table, stream)
-        )
         async with joined(self._session_factory, uow, read_only=True) as transaction:
             try:
-                row = (await transaction.read(statement)).mappings().first()
+                rows = await transaction.rows(self._latest, stream_parameters(stream))
             except DBAPIError as error:
                 raise translated(error, f"The snapshot of {stream}") from error
-        return None if row is None else Snapshot(stream=stream, **row)
+        if not rows:
+            return None
+        return Snapshot(stream=stream, **dict(zip(_VALUES, rows[0], strict=True)))
 
     async def delete_snapshot(self, stream: StreamId, uow: IUnitOfWork | None = None) -> None:
         """Forget the snapshot of ``stream``, if there is one."""

@@ -1,5 +1,6 @@
 """One transaction, seen from inside the greenlet in which SQLAlchemy waits for the driver."""
 
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,6 +10,7 @@ from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.connecting import connect
 from cqrs_ddd_persistence_sqlalchemy.engine import FAILED, READ_ONLY
 from cqrs_ddd_persistence_sqlalchemy.errors import DatabaseUnavailableError
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared, Row, Values
 from cqrs_ddd_persistence_sqlalchemy.writes import WriteQueue
 
 _read_committed: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
@@ -33,15 +35,28 @@ class Transaction:
         self.writes = WriteQueue()
 
     @property
+    def is_released(self) -> bool:
+        """Whether it holds no connection."""
+        return self._connection is None
+
+    @property
     def is_idle(self) -> bool:
         """Whether it holds no connection and nothing waits to be written."""
         return self._connection is None and not self.writes
 
     def read(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a plain SELECT, which sees the writes that waited."""
+        return self._reading().execute(statement, parameters)
+
+    def rows(self, statement: Prepared, values: Values) -> Sequence[Row]:
+        """The same with a statement that is run often."""
+        return statement.rows(self._reading(), values)
+
+    def _reading(self) -> Connection:
+        """Return a connection that sees the writes that waited."""
         if self.writes or self._has_begun or not _may_leave_out_begin(self._engine):
-            return self.begun().execute(statement, parameters)
-        return self._committing().execute(statement, parameters)
+            return self.begun()
+        return self._committing()
 
     def begun(self) -> Connection:
         """Return the connection inside a real transaction, all writes done."""
@@ -63,7 +78,7 @@ class Transaction:
                 raise
         return self._connection
 
-    def commit(self, *, keep: bool) -> None:
+    def commit(self, keep: bool) -> None:
         """Write what waits and make it durable; give the connection back unless it is to be kept.
 
         Raises:
@@ -80,7 +95,7 @@ class Transaction:
         if not keep:
             self.release()
 
-    def rollback(self, *, keep: bool) -> None:
+    def rollback(self, keep: bool) -> None:
         """Undo what was written; give the connection back unless it is to be kept."""
         self.writes.clear()
         if self._connection is not None:

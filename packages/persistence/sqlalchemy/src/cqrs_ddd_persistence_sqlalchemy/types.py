@@ -52,6 +52,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         instant = as_utc(value)
         return instant if dialect.name == "postgresql" else instant.replace(tzinfo=None)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Leave out what asyncpg does by itself: its instants are in UTC."""
+        is_done = dialect.driver == "asyncpg"
+        return None if is_done else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return the instant with its zone, UTC."""
         if value is None or value.tzinfo is UTC:

@@ -1,6 +1,6 @@
 """The unit of work on a SQL database."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_sessionmaker,
 )
-from sqlalchemy.util import greenlet_spawn
 
 from cqrs_ddd_core import UnitOfWork
 from cqrs_ddd_core.cqrs.shielding import shielded
@@ -22,7 +21,9 @@ from cqrs_ddd_core.primitives.errors import PersistenceError
 from cqrs_ddd_persistence_sqlalchemy.engine import prepare
 from cqrs_ddd_persistence_sqlalchemy.errors import lost_savepoint, translated
 from cqrs_ddd_persistence_sqlalchemy.gateway import SQLAlchemyGateway
+from cqrs_ddd_persistence_sqlalchemy.greenlets import in_greenlet
 from cqrs_ddd_persistence_sqlalchemy.mapping import mapping_of
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared, Row, Values
 from cqrs_ddd_persistence_sqlalchemy.streams import OpenStreams
 from cqrs_ddd_persistence_sqlalchemy.transaction import Transaction
 from cqrs_ddd_persistence_sqlalchemy.writes import Write
@@ -82,6 +83,16 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         """
         self.ensure_usable()
         return await self._run(self.transaction.read, statement, parameters)
+
+    async def rows(self, statement: Prepared, values: Values) -> Sequence[Row]:
+        """Run a SELECT that is run often; return its rows, values in the order of the columns.
+
+        Raises:
+            DBAPIError: the statement failed; as SQLAlchemy has it.
+            ConcurrencyError: a write that waited was made on a stale version.
+        """
+        self.ensure_usable()
+        return await self._run(self.transaction.rows, statement, values)
 
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any statement in the transaction, behind the writes that wait.
@@ -153,7 +164,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         lock, and nobody would give it back.
         """
         is_sqlite = self.engine.dialect.name == "sqlite"
-        running = greenlet_spawn(work, *arguments)
+        running = in_greenlet(work, *arguments)
         return await (shielded(running) if is_sqlite else running)
 
     def _gateway(self, aggregate_type: type[T], options: dict[str, Any]) -> IAggregateGateway[T]:
@@ -167,7 +178,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
             return
         await self._end_streams()
         try:
-            await shielded(greenlet_spawn(transaction.commit, keep=self._lent is not None))
+            await shielded(in_greenlet(transaction.commit, self._lent is not None))
         except DBAPIError as error:
             raise translated(error, "The transaction") from error
 
@@ -177,7 +188,7 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
         await self._end_streams()
         transaction = self._transaction
         if transaction is not None and not transaction.is_idle:
-            await greenlet_spawn(transaction.rollback, keep=self._lent is not None)
+            await in_greenlet(transaction.rollback, self._lent is not None)
 
     def close_at_once(self) -> bool:
         """Close, unless there is a connection to give back."""
@@ -190,8 +201,8 @@ class SQLAlchemyUnitOfWork(UnitOfWork):
             await self._session.close()
         await self._end_streams()
         self._session = self._lent = None
-        if self._transaction is not None:
-            await greenlet_spawn(self._transaction.release)
+        if self._transaction is not None and not self._transaction.is_released:
+            await in_greenlet(self._transaction.release)
 
     async def _end_streams(self) -> None:
         if self._streams is not None:

@@ -8,7 +8,6 @@ from sqlalchemy import (
     CTE,
     Connection,
     Delete,
-    Executable,
     Insert,
     Integer,
     ScalarSelect,
@@ -25,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from cqrs_ddd_persistence_sqlalchemy.errors import sqlstate_of
+from cqrs_ddd_persistence_sqlalchemy.many_rows import ManyRows
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 _DIVISION_BY_ZERO = "22012"
 _ATTEMPTS = 64  # each one is lost to somebody who has committed
@@ -109,8 +110,8 @@ class Write(NamedTuple):
 class WriteQueue:
     """The writes of one unit of work that the database has not seen yet.
 
-    On PostgreSQL, single rows of different tables go in one statement: one round trip for an
-    aggregate, its events and its outbox messages.
+    On PostgreSQL, what goes to different tables goes in one statement: one round trip for an
+    aggregate, its events and its outbox messages, or for all that a batch of messages has done.
     """
 
     def __init__(self) -> None:
@@ -178,25 +179,25 @@ class WriteQueue:
         for group in _groups(writes):
             mergeable = [write for write in group if write.alone is None]
             if len(mergeable) > 1:
-                _run_together(connection, mergeable)
+                _run_together(connection, [_as_a_part(write) for write in mergeable])
             for write in group:
                 if write.alone is not None or len(mergeable) == 1:
                     _run_alone(connection, write)
 
 
 def _prepared(writes: Sequence[Write], connection: Connection) -> list[Write]:
-    ready = [write.prepare(connection) if write.prepare else write for write in writes]
+    ready = [write.prepare(connection) if write.prepare else _as_a_part(write) for write in writes]
     return [write for write in ready if write is not None]
 
 
 def _run_at_once(connection: Connection, writes: Sequence[Write]) -> None:
     guarded = tuple(write.on_miss is not None for write in writes)
     statement = _together(tuple(write.template for write in writes), guarded)
-    connection.execute(statement, _parameters(writes))
+    statement.rows(connection, _parameters(writes))
 
 
 def _groups(writes: Sequence[Write]) -> list[list[Write]]:
-    """Put neighbours together that may go in one statement: one row each, no table twice."""
+    """Put neighbours together that may go in one statement: no table twice."""
     groups: list[list[Write]] = []
     tables: set[str] = set()
     for write in writes:
@@ -212,7 +213,24 @@ def _groups(writes: Sequence[Write]) -> list[list[Write]]:
 
 
 def _may_be_a_part(write: Write) -> bool:
-    return len(write.rows) == 1 and not _needs_python(write.template)
+    template = write.template
+    return not _needs_python(template) and (len(write.rows) == 1 or _may_be_many(template))
+
+
+@lru_cache(maxsize=1024)
+def _may_be_many(template: ITemplate) -> bool:
+    """Whether any number of its rows can go in one statement."""
+    if not isinstance(template, Template) or template.kind != "insert":
+        return False
+    return ManyRows(template.table, template.columns).are_possible
+
+
+def _as_a_part(write: Write) -> Write:
+    """Return the write with one row; what has many becomes a row of arrays."""
+    if len(write.rows) == 1 or not isinstance(write.template, Template):
+        return write
+    many = ManyRows(write.template.table, write.template.columns)
+    return write._replace(template=many, rows=[many.values(write.rows)])
 
 
 @lru_cache(maxsize=1024)
@@ -260,7 +278,7 @@ def _run_alone(connection: Connection, write: Write) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _together(templates: tuple[ITemplate, ...], guarded: tuple[bool, ...]) -> Executable:
+def _together(templates: tuple[ITemplate, ...], guarded: tuple[bool, ...]) -> Prepared:
     """Return one statement that does what all of them do and counts the rows of each.
 
     Where a guarded one finds no row, the statement divides by zero, so that nothing is written.
@@ -271,7 +289,7 @@ def _together(templates: tuple[ITemplate, ...], guarded: tuple[bool, ...]) -> Ex
         own_parts, count = template.counted(f"w{place}")
         counts.append(literal_column("1").op("/")(count) if is_guarded else count)
         parts += own_parts
-    return select(*counts).add_cte(*parts)
+    return Prepared(select(*counts).add_cte(*parts))
 
 
 def _parameters(writes: Sequence[Write]) -> dict[str, Any]:
@@ -285,7 +303,7 @@ def _parameters(writes: Sequence[Write]) -> dict[str, Any]:
 def _run_together(connection: Connection, writes: Sequence[Write]) -> None:
     statement = _together(tuple(write.template for write in writes), (False,) * len(writes))
     try:
-        counts = connection.execute(statement, _parameters(writes)).one()
+        counts = statement.rows(connection, _parameters(writes))[0]
     except DBAPIError as error:
         raise _culprit(writes, error).on_error(error) from error
     for write, found in zip(writes, counts, strict=True):

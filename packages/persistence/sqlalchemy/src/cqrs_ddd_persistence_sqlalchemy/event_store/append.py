@@ -27,7 +27,11 @@ from cqrs_ddd_persistence_sqlalchemy.event_store.append_statement import (
 )
 from cqrs_ddd_persistence_sqlalchemy.event_store.boundary import check, enter
 from cqrs_ddd_persistence_sqlalchemy.event_store.matching import TaggedEvent, tag_rows
-from cqrs_ddd_persistence_sqlalchemy.event_store.streams import of_stream, version_query
+from cqrs_ddd_persistence_sqlalchemy.event_store.streams import (
+    of_stream,
+    stream_parameters,
+    version_query,
+)
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
 from cqrs_ddd_persistence_sqlalchemy.writes import Write
 
@@ -214,9 +218,9 @@ class AppendBatch:
             if write is None:
                 return True
             try:
-                found = connection.execute(
-                    append_statement(self._tables, with_tags=self.takes_tags), write.rows[0]
-                ).scalar_one()
+                found = append_statement(self._tables, with_tags=self.takes_tags).scalar(
+                    connection, write.rows[0]
+                )
             except DBAPIError as error:
                 raise self._failed(error) from error
             if found == write.rows[0]["size"]:
@@ -285,7 +289,7 @@ class AppendBatch:
         for plan in plans:
             if plan.stands:
                 continue
-            actual = connection.execute(*version_query(self._tables, plan.stream)).scalar() or 0
+            actual = self._version(connection, plan.stream)
             if plan.is_exact:
                 if actual != plan.base:
                     self._judge(connection, plan, actual)
@@ -307,10 +311,14 @@ class AppendBatch:
         """
         for plan in self._plans.values():
             if plan.is_exact and not plan.stands:
-                query = version_query(self._tables, plan.stream)
-                actual = connection.execute(*query).scalar() or 0
+                actual = self._version(connection, plan.stream)
                 if actual != plan.base:
                     self._judge(connection, plan, actual)
+
+    def _version(self, connection: Connection, stream: StreamId) -> int:
+        """Return the version that the stream has now."""
+        query = version_query(self._tables)
+        return query.scalar(connection, stream_parameters(stream)) or 0
 
     def _judge(self, connection: Connection, plan: _Plan, actual: int) -> None:
         """Accept the very same events; refuse anything else."""

@@ -30,6 +30,7 @@ from cqrs_ddd_core.ports import StreamId
 from cqrs_ddd_core.primitives.clock import utc_now
 from cqrs_ddd_persistence_sqlalchemy.event_store.streams import STREAM
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 _TIME = postgresql.TIMESTAMP(timezone=True)
 _ARRAYS: dict[str, Any] = {
@@ -72,12 +73,12 @@ class AppendTemplate:
 
 
 @lru_cache(maxsize=64)
-def append_statement(tables: EventTables, *, with_tags: bool) -> Any:
+def append_statement(tables: EventTables, *, with_tags: bool) -> Prepared:
     """Return the append as a statement of its own, which tells how many events were written."""
     parts, written = _parts(tables, "new", "", _ARRAYS | _TAGS if with_tags else _ARRAYS)
     if with_tags:
         parts.append(_index(tables, written))
-    return select(func.count()).select_from(written).add_cte(*parts)
+    return Prepared(select(func.count()).select_from(written).add_cte(*parts))
 
 
 def _parts(
@@ -149,7 +150,11 @@ def _index(tables: EventTables, written: CTE) -> CTE:
 
 
 def _has_prior_versions(tables: EventTables, prefix: str) -> ColumnElement[bool]:
-    """Whether every stream has the version that the append stands on."""
+    """Whether every stream has the version that the append stands on.
+
+    Each is looked up by its key, in a subquery that cannot become a join: a plan that was made
+    while the table was small, and is kept, would read all events for every append.
+    """
     kinds: dict[str, Any] = {**dict.fromkeys(STREAM, Text()), "version": BigInteger()}
     arrays = [bindparam(f"{prefix}prior_{n}", type_=ARRAY(kind)) for n, kind in kinds.items()]
     prior = (
@@ -158,8 +163,8 @@ def _has_prior_versions(tables: EventTables, prefix: str) -> ColumnElement[bool]
         .render_derived()
     )
     events = tables.events.alias(f"{prefix}before")
-    found = exists().where(*(events.c[n] == prior.c[n] for n in kinds))
-    return not_(exists(select(literal(1)).select_from(prior).where(not_(found))))
+    found = select(true()).where(*(events.c[n] == prior.c[n] for n in kinds)).scalar_subquery()
+    return not_(exists(select(literal(1)).select_from(prior).where(found.is_(None))))
 
 
 def array_parameters(

@@ -31,6 +31,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cqrs_ddd_persistence_sqlalchemy.errors import lost_race
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 BATCH = 5000  # appends that one step moves
 _ATTEMPTS = 16  # of a step that another transaction got in the way of
@@ -62,7 +63,7 @@ def _has_pending(tables: EventTables) -> Any:
 
 def _step_at_once(connection: Connection, tables: EventTables) -> int:
     """Move a batch; return how many appends it had."""
-    found: int | None = connection.execute(_statement(tables)).scalar()
+    found: int | None = _statement(tables).scalar(connection)
     if found is not None:
         return found
     connection.execute(
@@ -72,7 +73,7 @@ def _step_at_once(connection: Connection, tables: EventTables) -> int:
 
 
 @lru_cache(maxsize=64)
-def _statement(tables: EventTables) -> Any:
+def _statement(tables: EventTables) -> Prepared:
     """Return the whole step: lock the head, take what waits, place it behind, move the head.
 
     Another step that was faster has taken rows that this one's snapshot still shows; they are gone
@@ -118,7 +119,7 @@ def _statement(tables: EventTables) -> Any:
     )
     count = select(func.count()).select_from(placed).scalar_subquery()
     has_head = exists().where(tables.head.c.id == 1)
-    return select(count).where(has_head | ~some).add_cte(moved)
+    return Prepared(select(count).where(has_head | ~some).add_cte(moved))
 
 
 def _step(connection: Connection, tables: EventTables) -> int:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.util import greenlet_spawn
 
 from cqrs_ddd_core.cqrs.scope import unit_of_work_to_join
 from cqrs_ddd_core.cqrs.shielding import shielded
@@ -44,11 +43,14 @@ from cqrs_ddd_persistence_sqlalchemy.event_store.streams import (
     version_query,
 )
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables, event_tables
+from cqrs_ddd_persistence_sqlalchemy.greenlets import in_greenlet
 from cqrs_ddd_persistence_sqlalchemy.joining import joined
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared, Row, Values
 from cqrs_ddd_persistence_sqlalchemy.unit_of_work import SQLAlchemyUnitOfWork, engine_of
 
 R = TypeVar("R")
 _NO_END = 2**62
+_VERSION = COLUMNS.index("version")
 _WINDOW = 10_000  # positions that a page looks through for events of some types
 
 
@@ -188,12 +190,13 @@ class SQLAlchemyEventStore:
         while low < high:
             given = {**stream_parameters(stream), "low": low, "high": high}
             async with joined(self._session_factory, uow, read_only=True) as transaction:
-                rows = (await self._read(transaction, statement, given)).all()
+                rows = await self._rows(transaction, statement, given)
             for row in rows:
                 yield self._today(stored_event(row))
             if len(rows) < self._batch_size:
                 return
-            low, high = (low, rows[-1].version) if backwards else (rows[-1].version, high)
+            last = rows[-1][_VERSION]
+            low, high = (low, last) if backwards else (last, high)
 
     async def read_matching(
         self, query: EventQuery, *, uow: IUnitOfWork | None = None
@@ -219,25 +222,28 @@ class SQLAlchemyEventStore:
         self, aggregate_id: str, *, tenant_id: str = "", uow: IUnitOfWork | None = None
     ) -> list[StreamId]:
         """Return the streams of aggregates with this id, one for each type that has one."""
-        columns = self._tables.events.c
-        statement = select(columns.aggregate_type).where(
-            columns.tenant_id == tenant_id,
-            columns.aggregate_id == aggregate_id,
-            columns.version == 1,
-        )
+        given = {"tenant_id": tenant_id, "aggregate_id": aggregate_id}
         async with joined(self._session_factory, uow, read_only=True) as transaction:
-            types = (await self._read(transaction, statement)).scalars().all()
-        return [StreamId(aggregate_type, aggregate_id, tenant_id) for aggregate_type in types]
+            rows = await self._rows(transaction, _types_query(self._tables), given)
+        return [StreamId(aggregate_type, aggregate_id, tenant_id) for (aggregate_type,) in rows]
 
     async def _version(self, transaction: SQLAlchemyUnitOfWork, stream: StreamId) -> int:
-        query, parameters = version_query(self._tables, stream)
-        return (await self._read(transaction, query, parameters)).scalar() or 0
+        query = version_query(self._tables)
+        return (await self._rows(transaction, query, stream_parameters(stream)))[0][0] or 0
 
     async def _read(
         self, transaction: SQLAlchemyUnitOfWork, statement: Any, parameters: Any = None
     ) -> Any:
         try:
             return await transaction.read(statement, parameters)
+        except DBAPIError as error:
+            raise self._translated(error) from error
+
+    async def _rows(
+        self, transaction: SQLAlchemyUnitOfWork, statement: Prepared, values: Values
+    ) -> Sequence[Row]:
+        try:
+            return await transaction.rows(statement, values)
         except DBAPIError as error:
             raise self._translated(error) from error
 
@@ -317,7 +323,7 @@ class SQLAlchemyEventStore:
                 return work(connection)
 
         try:
-            running = greenlet_spawn(run)
+            running = in_greenlet(run)
             return await (shielded(running) if is_sqlite else running)
         except DBAPIError as error:
             raise self._translated(error) from error
@@ -330,13 +336,25 @@ class SQLAlchemyEventStore:
 
 
 @lru_cache(maxsize=64)
-def _stream_query(tables: EventTables, backwards: bool, limit: int) -> Any:
+def _stream_query(tables: EventTables, backwards: bool, limit: int) -> Prepared:
     columns = tables.events.c
     order = columns.version.desc() if backwards else columns.version
-    return (
+    return Prepared(
         select(*(columns[name] for name in COLUMNS))
         .where(of_given_stream(tables.events))
         .where(columns.version > bindparam("low"), columns.version < bindparam("high"))
         .order_by(order)
         .limit(limit)
+    )
+
+
+@lru_cache(maxsize=64)
+def _types_query(tables: EventTables) -> Prepared:
+    columns = tables.events.c
+    return Prepared(
+        select(columns.aggregate_type).where(
+            columns.tenant_id == bindparam("tenant_id"),
+            columns.aggregate_id == bindparam("aggregate_id"),
+            columns.version == 1,
+        )
     )

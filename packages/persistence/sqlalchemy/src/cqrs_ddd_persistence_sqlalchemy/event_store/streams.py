@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Table, and_, bindparam, func, select
 
 from cqrs_ddd_core.ports import StreamId
 from cqrs_ddd_persistence_sqlalchemy.event_store.tables import EventTables
+from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
 
 STREAM = ("tenant_id", "aggregate_id", "aggregate_type")
 
@@ -26,11 +27,7 @@ def stream_parameters(stream: StreamId) -> dict[str, Any]:
     return {name: getattr(stream, name) for name in STREAM}
 
 
-def version_query(tables: EventTables, stream: StreamId) -> tuple[Any, dict[str, Any]]:
-    """Return the query for the version of a stream, and its parameters."""
-    return _version_query(tables), stream_parameters(stream)
-
-
 @lru_cache(maxsize=64)
-def _version_query(tables: EventTables) -> Any:
-    return select(func.max(tables.events.c.version)).where(of_given_stream(tables.events))
+def version_query(tables: EventTables) -> Prepared:
+    """Return the query for the version of a stream, which ``stream_parameters`` names."""
+    return Prepared(select(func.max(tables.events.c.version)).where(of_given_stream(tables.events)))
