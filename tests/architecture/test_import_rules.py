@@ -47,6 +47,7 @@ VIOLATIONS = {
         "order_fulfilment/application",
         "from order_fulfilment import infrastructure",
     ),
+    "the example's web shop knows no database": ("order_fulfilment/web_shop", "import sqlalchemy"),
 }
 
 
