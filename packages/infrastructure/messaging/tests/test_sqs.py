@@ -95,6 +95,10 @@ class TestSQS(BrokerConformance):
 
 
 class TestARestartedSQS(BrokerRestartConformance):
+    # When several messages of a group become visible again at once, moto hands out the last of them
+    # and those behind it first; SQS itself keeps the order of the group.
+    answers_may_be_lost = True
+
     @pytest.fixture
     async def restartable_broker(
         self, restartable_sqs: RestartableSQS
