@@ -25,12 +25,12 @@ from sqlalchemy import (
     column,
     func,
     insert,
-    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from cqrs_ddd_persistence_sqlalchemy.counting import counted_part
 from cqrs_ddd_persistence_sqlalchemy.types import ExactDecimal, PlainUuid, UtcDateTime
 
 _OURS = (UtcDateTime, ExactDecimal, PlainUuid)
@@ -78,8 +78,7 @@ class ManyRows(NamedTuple):
         )
         in_order = select(*(rows.c[n] for n in kinds)).order_by(rows.c.ordinal)
         statement = insert(self.table).from_select(list(kinds), in_order, include_defaults=False)
-        part = statement.returning(literal_column("1", Integer()).label("one")).cte(name)
-        return [part], select(func.count()).select_from(part).scalar_subquery()
+        return counted_part(statement, name)
 
 
 def _element(kind: TypeEngine[Any]) -> TypeEngine[Any] | None:

@@ -9,13 +9,11 @@ from sqlalchemy import (
     Connection,
     Delete,
     Insert,
-    Integer,
     ScalarSelect,
     Table,
     Update,
     bindparam,
     delete,
-    func,
     insert,
     literal_column,
     select,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from cqrs_ddd_persistence_sqlalchemy.counting import counted_part
 from cqrs_ddd_persistence_sqlalchemy.errors import sqlstate_of
 from cqrs_ddd_persistence_sqlalchemy.many_rows import ManyRows
 from cqrs_ddd_persistence_sqlalchemy.prepared import Prepared
@@ -63,9 +62,7 @@ class Template(NamedTuple):
 
     def counted(self, name: str) -> tuple[list[CTE], ScalarSelect[int]]:
         """Return the statement as a part of another, and how many rows it wrote."""
-        statement = self.statement(f"{name}_")
-        part = statement.returning(literal_column("1", Integer()).label("one")).cte(name)
-        return [part], select(func.count()).select_from(part).scalar_subquery()
+        return counted_part(self.statement(f"{name}_"), name)
 
 
 class ITemplate(Protocol):

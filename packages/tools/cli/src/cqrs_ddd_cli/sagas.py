@@ -4,6 +4,7 @@ import asyncio
 import getpass
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import typer
@@ -29,7 +30,7 @@ from cqrs_ddd_core.primitives.errors import CQRSDDDError
 
 app = typer.Typer(help="Look after sagas.", no_args_is_help=True, rich_markup_mode="markdown")
 
-_STUCK = (SagaStatus.FAILED, SagaStatus.COMPENSATION_FAILED)
+_STUCK = tuple(status for status in SagaStatus if status.needs_a_person)
 _AT_ONCE = 500
 Statuses = Annotated[
     list[SagaStatus] | None, typer.Option("--status", help="In this status; may be repeated.")
@@ -187,13 +188,10 @@ def compensate(
     as_json: AsJson = False,
 ) -> None:
     """Have everything undone that sagas have done; there is no way back from that."""
-
-    async def run(chosen: Sequence[str]) -> Moves:
-        async with Target(app_, database, table).sagas() as sagas:
-            return await _move(chosen, _operations(sagas).compensate, reason)
-
     with plain_errors():
-        report("To be undone", *asyncio.run(run(_given(saga_ids))), as_json=as_json)
+        chosen, target = _given(saga_ids), Target(app_, database, table)
+        moves = asyncio.run(_move_given(target, chosen, SagaOperations.compensate, reason))
+        report("To be undone", *moves, as_json=as_json)
 
 
 @app.command()
@@ -207,13 +205,10 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Have suspended sagas go on."""
-
-    async def run(chosen: Sequence[str]) -> Moves:
-        async with Target(app_, database, table).sagas() as sagas:
-            return await _move(chosen, _operations(sagas).resume, reason)
-
     with plain_errors():
-        report("Resumed", *asyncio.run(run(_given(saga_ids))), as_json=as_json)
+        chosen, target = _given(saga_ids), Target(app_, database, table)
+        moves = asyncio.run(_move_given(target, chosen, SagaOperations.resume, reason))
+        report("Resumed", *moves, as_json=as_json)
 
 
 @app.command()
@@ -267,6 +262,16 @@ async def _all_ids(sagas: ISagaRepository, wanted: SagaFilter) -> AsyncGenerator
         for saga in page:
             yield saga.saga_id
         after = page[-1].saga_id
+
+
+async def _move_given(
+    target: Target,
+    saga_ids: Sequence[str],
+    move: Callable[[SagaOperations, str, str], Awaitable[SagaInstance]],
+    reason: str,
+) -> Moves:
+    async with target.sagas() as sagas:
+        return await _move(saga_ids, partial(move, _operations(sagas)), reason)
 
 
 async def _move(

@@ -6,16 +6,13 @@ from sqlalchemy import (
     CTE,
     Double,
     Insert,
-    Integer,
     ScalarSelect,
     Table,
     bindparam,
-    func,
-    literal_column,
-    select,
 )
 from sqlalchemy import insert as insert_into
 
+from cqrs_ddd_persistence_sqlalchemy.counting import counted_part
 from cqrs_ddd_persistence_sqlalchemy.outbox.statements import epoch_now
 
 
@@ -46,6 +43,4 @@ class HeldInsert(NamedTuple):
 
     def counted(self, name: str) -> tuple[list[CTE], ScalarSelect[int]]:
         """Return the statement as a part of another, and how many rows it wrote."""
-        statement = self.statement(f"{name}_")
-        part = statement.returning(literal_column("1", Integer()).label("one")).cte(name)
-        return [part], select(func.count()).select_from(part).scalar_subquery()
+        return counted_part(self.statement(f"{name}_"), name)
